@@ -1,0 +1,215 @@
+"""The running kernel: what its BTF says of types and functions, and what else decides how to trace.
+
+BTF is parsed here rather than dumped as C: BCC lays some kernel types out wrongly (runs of 64-bit padding, 1-byte
+enums), while an offset read from BTF cannot be wrong. Format: Documentation/bpf/btf.rst in the kernel.
+"""
+
+import os
+import platform
+import struct
+import time
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+BTF_PATH = Path("/sys/kernel/btf/vmlinux")
+
+# Every member that bpf/*.h reads. `a.b` reaches into an embedded struct or union.
+MEMBERS: dict[str, tuple[str, ...]] = {
+    "task_struct": ("mm", "fs", "files", "nsproxy", "real_parent", "tgid", "cgroups", "stack"),
+    "mm_struct": ("exe_file", "saved_auxv"),
+    "fs_struct": ("root.mnt", "root.dentry", "pwd.mnt", "pwd.dentry"),
+    "files_struct": ("fdt",),
+    "fdtable": ("fd", "max_fds"),
+    "file": ("f_path.mnt", "f_path.dentry", "f_inode", "f_mode"),
+    "dentry": ("d_parent", "d_name", "d_name.name", "d_name.len", "d_inode", "d_sb", "d_hash.pprev"),
+    "inode": ("i_ino", "i_sb", "i_mode"),
+    "super_block": ("s_dev", "s_flags"),
+    "mount": ("mnt", "mnt.mnt_root", "mnt_parent", "mnt_mountpoint", "mnt_ns", "mnt_id"),
+    "nsproxy": ("mnt_ns",),
+    "css_set": ("dfl_cgrp", "subsys"),
+    "cgroup_subsys_state": ("cgroup",),
+    "cgroup": ("kn",),
+    "kernfs_node": ("id", "name"),
+    "linux_binprm": ("filename", "interp", "file"),
+    "vm_area_struct": ("vm_start", "vm_end", "vm_file"),
+}
+# Members of which a kernel has one or the other: (name that bpf/*.h uses, candidates, required).
+ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
+    ("kernfs_node", "parent", ("parent", "__parent"), True),
+    ("mm_struct", "mm_mt_ma_root", ("mm_mt.ma_root",), False),
+    ("mm_struct", "mmap", ("mmap",), False),
+    ("vm_area_struct", "vm_next", ("vm_next",), False),
+    ("maple_range_64", "pivot", ("pivot",), False),
+    ("maple_range_64", "slot", ("slot",), False),
+    ("maple_arange_64", "pivot", ("pivot",), False),
+    ("maple_arange_64", "slot", ("slot",), False),
+)
+ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "x86_64": {"pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax")},
+    "aarch64": {"pt_regs": ("regs", "orig_x0", "syscallno")},
+}
+
+_KIND_ARRAY, _KIND_STRUCT, _KIND_UNION, _KIND_FUNC = 3, 4, 5, 12
+_MODIFIERS = frozenset({8, 9, 10, 11, 18})  # typedef, volatile, const, restrict, type_tag
+
+
+class KernelError(Exception):
+    """This kernel cannot be traced; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where a member lies: bytes from the start of its outermost struct, and its own size in bytes."""
+
+    offset: int
+    size: int
+
+
+class Btf:
+    """Look-ups in a BTF blob. Parsing is one pass over ~150,000 types; only their positions are kept."""
+
+    def __init__(self, raw: bytes) -> None:
+        magic, _, _, header, type_offset, type_length, string_offset, string_length = struct.unpack_from("<HBBIIIII", raw)
+        if magic != 0xEB9F:
+            raise KernelError("the kernel's BTF is not little-endian BTF")
+        self._raw = raw
+        self._strings = header + string_offset
+        self._strings_end = self._strings + string_length
+        self._positions = array("I", [0])
+        self._named: dict[int, list[int]] = {}
+        at, end = header + type_offset, header + type_offset + type_length
+        head = struct.Struct("<III").unpack_from
+        # Bytes after the 12-byte head: fixed, and for each of vlen.
+        fixed = {1: 4, 3: 12, 14: 4, 17: 4}
+        each = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
+        wanted = frozenset({_KIND_STRUCT, _KIND_UNION, _KIND_FUNC})
+        positions, named = self._positions, self._named
+        while at < end:
+            name, info, _ = head(raw, at)
+            kind = info >> 24 & 0x1F
+            if kind in wanted and name:
+                named.setdefault(name, []).append(len(positions))
+            positions.append(at)
+            at += 12 + fixed.get(kind, 0) + each.get(kind, 0) * (info & 0xFFFF)
+
+    @classmethod
+    def of_running_kernel(cls, path: Path = BTF_PATH) -> "Btf":
+        """Read the kernel's own BTF. KernelError if it has none."""
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError as error:
+            raise KernelError(
+                f"no BTF: {path} does not exist. Snoop needs a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+            ) from error
+        except OSError as error:
+            raise KernelError(f"cannot read the kernel's BTF: {error}") from error
+        return cls(raw)
+
+    def has_function(self, name: str) -> bool:
+        """Whether the kernel has a function of this name that BTF knows."""
+        return any(self._head(one)[1] >> 24 & 0x1F == _KIND_FUNC for one in self._by_name(name))
+
+    def member(self, struct_name: str, path: str) -> Member | None:
+        """Find `path` (dotted) in a struct, also through its anonymous members. None if it is not there."""
+        for one in self._by_name(struct_name):
+            if self._head(one)[1] >> 24 & 0x1F == _KIND_STRUCT:
+                found = self._find(one, path.split("."))
+                if found is not None:
+                    return found
+        return None
+
+    def _by_name(self, name: str) -> Iterator[int]:
+        needle = b"\0" + name.encode() + b"\0"
+        at = self._raw.find(needle, self._strings, self._strings_end)
+        while at >= 0:
+            yield from self._named.get(at + 1 - self._strings, ())
+            at = self._raw.find(needle, at + 1, self._strings_end)
+
+    def _head(self, type_id: int) -> tuple[int, int, int]:
+        name, info, size = struct.unpack_from("<III", self._raw, self._positions[type_id])
+        return name, info, size
+
+    def _strip(self, type_id: int) -> int:
+        while type_id:
+            _, info, target = self._head(type_id)
+            if info >> 24 & 0x1F not in _MODIFIERS:
+                break
+            type_id = target
+        return type_id
+
+    def _name(self, offset: int) -> str:
+        start = self._strings + offset
+        return self._raw[start : self._raw.index(b"\0", start)].decode()
+
+    def _find(self, type_id: int, path: list[str]) -> Member | None:
+        _, info, _ = self._head(type_id)
+        bitfields = info >> 31
+        base = self._positions[type_id] + 12
+        for index in range(info & 0xFFFF):
+            name_at, member_type, bits = struct.unpack_from("<III", self._raw, base + index * 12)
+            offset = (bits & 0xFFFFFF if bitfields else bits) // 8
+            name = self._name(name_at)
+            inner = self._strip(member_type)
+            kind = self._head(inner)[1] >> 24 & 0x1F if inner else 0
+            if name == path[0] and len(path) == 1:
+                return Member(offset, self._size(inner))
+            rest = path if not name else path[1:] if name == path[0] else None
+            if rest and kind in (_KIND_STRUCT, _KIND_UNION):
+                found = self._find(inner, rest)
+                if found is not None:
+                    return Member(offset + found.offset, found.size)
+        return None
+
+    def _size(self, type_id: int) -> int:
+        if not type_id:
+            return 0
+        _, info, size = self._head(type_id)
+        kind = info >> 24 & 0x1F
+        if kind == 2:  # pointer
+            return 8
+        if kind == _KIND_ARRAY:
+            element, _, count = struct.unpack_from("<III", self._raw, self._positions[type_id] + 12)
+            return self._size(self._strip(element)) * int(count)
+        return size
+
+
+def machine() -> str:
+    """Name the CPU architecture. KernelError if Snoop has no table for it."""
+    found = platform.machine()
+    if found not in ARCHITECTURE_MEMBERS:
+        raise KernelError(f"architecture {found} is not supported (x86_64 and aarch64 are)")
+    return found
+
+
+def offsets_header(btf: Btf, architecture: str) -> str:
+    """Write snoop_offsets.h: an OFF_ (and SIZE_) macro for each member that the kernel side reads."""
+    lines = ["/* Offsets of the running kernel, from its BTF. */", "#pragma once"]
+    for owner, members in (MEMBERS | ARCHITECTURE_MEMBERS[architecture]).items():
+        for path in members:
+            found = btf.member(owner, path)
+            if found is None:
+                raise KernelError(f"this kernel has no {owner}.{path}, which Snoop reads; please report its version")
+            lines += _macros(f"{owner}_{path.replace('.', '_')}", found)
+    for owner, name, candidates, required in ALTERNATIVES:
+        options = [member for path in candidates if (member := btf.member(owner, path)) is not None]
+        if options:
+            lines += _macros(f"{owner}_{name}", options[0])
+        elif required:
+            raise KernelError(f"this kernel has none of {owner}.{{{','.join(candidates)}}}; please report its version")
+    return "\n".join(lines) + "\n"
+
+
+def _macros(name: str, member: Member) -> list[str]:
+    return [f"#define OFF_{name} {member.offset}", f"#define SIZE_{name} {member.size}"]
+
+
+def boot_time() -> float:
+    """Seconds since the epoch at which CLOCK_BOOTTIME was zero."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def release() -> str:
+    """Name the kernel as `uname -r` does."""
+    return os.uname().release

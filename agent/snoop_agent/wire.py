@@ -1,0 +1,85 @@
+"""The ctypes mirror of bpf/snoop.h: sizes and offsets are compared with the C compiler's in a test."""
+
+import ctypes
+
+FORMAT = 1
+NAME_MAX = 4096
+
+READ, WRITE, CREATE, EXECUTE, MAP, STAT, READLINK, LIST, CHDIR, MODIFY, OPEN = (1 << bit for bit in range(11))
+
+RECORD_OBJECT, RECORD_CONTAINER = 1, 2
+
+ASKED_UNREADABLE, TRUNCATED, RESOLVED, VOLUME, DELETED, OUTSIDE, BASE_OUTSIDE, INTERPRETER = (1 << n for n in range(8))
+
+ASKED, BASE, TARGET, EXE = range(4)
+
+NO_ARGUMENT = 0xFF
+BY_NAME, BY_OPEN, BY_OPENAT2, BY_FD, BY_EXEC = range(1, 6)
+
+_u8, _u16, _u32, _s32, _u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64
+
+
+class Record(ctypes.Structure):
+    """struct snoop_record; its four strings follow it."""
+
+    _fields_ = (
+        ("type", _u32),
+        ("flags", _u32),
+        ("kinds", _u32),
+        ("error", _s32),
+        ("time_ns", _u64),
+        ("container", _u64),
+        ("ino", _u64),
+        ("dev", _u32),
+        ("mount", _u32),
+        ("mode", _u32),
+        ("tgid", _u32),
+        ("lengths", _u16 * 4),
+    )
+
+
+class Call(ctypes.Structure):
+    """struct snoop_call."""
+
+    _fields_ = (
+        ("kinds", _u16),
+        ("how", _u8),
+        ("name", _u8),
+        ("dirfd", _u8),
+        ("extra", _u8),
+        ("pad", _u8 * 2),
+    )
+
+
+class Target(ctypes.Structure):
+    """struct snoop_target."""
+
+    _fields_ = (
+        ("own", _u64),
+        ("waiting", _u32),
+        ("pad", _u32),
+        ("root_mnt", _u64),
+        ("root_dentry", _u64),
+        ("keep_root", _u32),
+        ("pad2", _u32),
+    )
+
+
+class Counters(ctypes.Structure):
+    """struct snoop_counters, one per CPU."""
+
+    _fields_ = (("events", _u64), ("records", _u64), ("lost", _u64), ("runtime", _u64))
+
+
+class Key(ctypes.Structure):
+    """struct snoop_key."""
+
+    _fields_ = (
+        ("container", _u64),
+        ("ino", _u64),
+        ("hash", _u64),
+        ("dev", _u32),
+        ("mount", _u32),
+        ("kinds", _u32),
+        ("error", _s32),
+    )

@@ -1,0 +1,67 @@
+"""Two pieces of evidence become one. Unions commute, so order and repetition change nothing."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from snoop_report.model import ContainerReport, Gap, GapCode, Observation, Report
+
+
+def observe(container: ContainerReport, seen: Observation) -> bool:
+    """Add one observation to `container`, in place. True if it tells a new path or a new kind of use."""
+    known = container.observations.get(seen.key)
+    if known is None:
+        container.observations[seen.key] = replace(seen)
+        return True
+    fresh = not seen.kinds <= known.kinds
+    if seen.first_seen < known.first_seen:
+        known.executable = seen.executable or known.executable
+        known.first_seen = seen.first_seen
+    known.last_seen = max(known.last_seen, seen.last_seen)
+    known.kinds |= seen.kinds
+    known.volume = known.volume or seen.volume
+    return fresh
+
+
+def merge_gaps(gaps: Iterable[Gap]) -> list[Gap]:
+    """One gap per (code, container): the earliest time, the highest count and its words."""
+    found: dict[tuple[GapCode, str], Gap] = {}
+    for gap in gaps:
+        key = (gap.code, gap.container)
+        known = found.get(key)
+        if known is None:
+            found[key] = gap
+        else:
+            told = max(known, gap, key=lambda one: (one.count, one.message))
+            found[key] = replace(told, since=min(known.since, gap.since))
+    return sorted(found.values(), key=lambda gap: (gap.since, gap.code, gap.container))
+
+
+def merge_container(into: ContainerReport, other: ContainerReport) -> None:
+    """Add what `other` knows of the same container, in place."""
+    for seen in other.observations.values():
+        observe(into, seen)
+    into.total_events = max(into.total_events, other.total_events)
+    into.dropped_events = max(into.dropped_events, other.dropped_events)
+    into.name = into.name or other.name
+    into.image = into.image or other.image
+    into.digest = into.digest or other.digest
+    started = [time for time in (into.started_at, other.started_at) if time]
+    into.started_at = min(started, default=0.0)
+
+
+def apply(into: Report, delta: Report) -> None:
+    """Add a pod's delta to what is known of the pod, in place."""
+    known = {container.id: container for container in into.containers}
+    for container in delta.containers:
+        if container.id in known:
+            merge_container(known[container.id], container)
+        else:
+            fresh = replace(container, observations={})
+            for seen in container.observations.values():
+                observe(fresh, seen)
+            into.containers.append(fresh)
+    into.gaps = merge_gaps([*into.gaps, *delta.gaps])
+    into.last_updated_at = max(into.last_updated_at, delta.last_updated_at)
+    started = [time for time in (into.started_at, delta.started_at) if time]
+    into.started_at = min(started, default=0.0)
+    into.agent = delta.agent if delta.agent.version else into.agent

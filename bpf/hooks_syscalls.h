@@ -1,0 +1,294 @@
+/* The syscalls hook set: one handler at the exit of every call in `calls`, and three at sched_process_exec. */
+
+BPF_ARRAY(calls, struct snoop_call, SNOOP_CALLS);
+
+#if defined(__x86_64__)
+static __always_inline __u64 argument(void *regs, __u8 index)
+{
+	switch (index) {
+	case 0: return GET(__u64, regs, pt_regs_di);
+	case 1: return GET(__u64, regs, pt_regs_si);
+	case 2: return GET(__u64, regs, pt_regs_dx);
+	case 3: return GET(__u64, regs, pt_regs_r10);
+	default: return GET(__u64, regs, pt_regs_r8);
+	}
+}
+#elif defined(__aarch64__)
+static __always_inline __u64 argument(void *regs, __u8 index)
+{
+	__u64 value = 0;
+
+	/* x0 holds the result at exit; the first argument is kept beside it. */
+	if (index == 0)
+		return GET(__u64, regs, pt_regs_orig_x0);
+	LOAD_AT(value, regs + OFF_pt_regs_regs + (index & 7) * 8);
+	return value;
+}
+#endif
+
+/* 1: a record is ready to be walked and emitted. */
+static __always_inline int on_syscall(int which, void *regs, long number, long result)
+{
+	void *task, *file = 0;
+	struct snoop_target *target;
+	struct snoop_call *call;
+	struct scratch *e;
+	__u32 index = number;
+	__u64 container, flags = 0;
+	int dirfd = AT_FDCWD_VALUE;
+
+	call = calls.lookup(&index);
+	if (!call || !call->how)
+		return 0;
+	if (call->how == SNOOP_BY_EXEC && result >= 0)
+		return 0;
+	e = begin(which, &container, &target);
+	if (!e)
+		return 0;
+	task = (void *)bpf_get_current_task();
+	e->record.kinds = call->kinds;
+	e->record.error = result < 0 ? result : 0;
+
+	if (call->how == SNOOP_BY_FD) {
+		if (result < 0)
+			return 0;
+		file = file_of(task, argument(regs, call->name));
+	} else {
+		if (!take_name(e, (void *)argument(regs, call->name), 1))
+			return 0;
+		hash_name(e);
+		if (call->how == SNOOP_BY_OPEN || call->how == SNOOP_BY_OPENAT2) {
+			flags = argument(regs, call->extra);
+			if (call->how == SNOOP_BY_OPENAT2) {
+				__u64 *how = (__u64 *)flags;
+
+				flags = 0;
+				bpf_probe_read_user(&flags, sizeof(flags), how);
+			}
+			if (flags & O_PATH_FLAG)
+				e->record.kinds = SNOOP_OPEN;
+			else if ((flags & O_ACCMODE_MASK) == O_WRONLY_FLAG)
+				e->record.kinds = SNOOP_WRITE;
+			else if ((flags & O_ACCMODE_MASK) == O_RDWR_FLAG)
+				e->record.kinds = SNOOP_READ | SNOOP_WRITE;
+			else
+				e->record.kinds = SNOOP_READ;
+			if (result >= 0)
+				file = file_of(task, result);
+		}
+		if (call->dirfd != SNOOP_NO_ARG)
+			dirfd = argument(regs, call->dirfd);
+		take_base(e, target, task, dirfd);
+	}
+	if (file) {
+		void *dentry = GET(void *, file, file_f_path_dentry);
+		__u32 mode = 0;
+
+		if (is_anonymous(dentry))
+			return 0;
+		LOAD(mode, file, file_f_mode);
+		if (mode & FMODE_CREATED && call->how != SNOOP_BY_FD)
+			e->record.kinds |= SNOOP_CREATE;
+		take_object(e, GET(void *, file, file_f_path_mnt), dentry);
+	} else if (call->how == SNOOP_BY_FD) {
+		return 0;
+	}
+	if (!is_new(e, target, task))
+		return 0;
+	take_executable(e, task);
+	return 1;
+}
+
+/* Programs of one type call one another: tracepoints use the first scratch, raw tracepoints the second. */
+BPF_PROG_ARRAY(tails_raw, TAILS);
+
+int snoop_walk_raw(void *ctx)
+{
+	if (walk_next(1) == TAIL_WALK)
+		tails_raw.call(ctx, TAIL_WALK);
+	tails_raw.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_raw(void *ctx)
+{
+	if (emit_record(1))
+		tails_raw.call(ctx, TAIL_ANNOUNCE);
+	return 0;
+}
+
+int snoop_announce_raw(void *ctx)
+{
+	announce_container(1);
+	return 0;
+}
+
+#ifdef SNOOP_ATTACH_TRACEPOINT
+BPF_PROG_ARRAY(tails_tp, TAILS);
+
+int snoop_walk_tp(void *ctx)
+{
+	if (walk_next(0) == TAIL_WALK)
+		tails_tp.call(ctx, TAIL_WALK);
+	tails_tp.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_tp(void *ctx)
+{
+	if (emit_record(0))
+		tails_tp.call(ctx, TAIL_ANNOUNCE);
+	return 0;
+}
+
+int snoop_announce_tp(void *ctx)
+{
+	announce_container(0);
+	return 0;
+}
+
+struct exit_context {
+	__u64 common;
+	__s64 number;
+	__s64 result;
+};
+
+int snoop_sys_exit(struct exit_context *ctx)
+{
+	void *task = (void *)bpf_get_current_task(), *stack = GET(void *, task, task_struct_stack);
+
+	if (on_syscall(0, stack + SNOOP_REGS_ON_STACK, ctx->number, ctx->result))
+		tails_tp.call(ctx, TAIL_WALK);
+	return 0;
+}
+#else
+int snoop_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *regs = (void *)ctx->args[0];
+
+	if (on_syscall(1, regs, GET(long, regs, SYSCALL_NUMBER), ctx->args[1]))
+		tails_raw.call(ctx, TAIL_WALK);
+	return 0;
+}
+#endif
+
+/* Common to the exec hooks: a record about `file`, or about a name alone. */
+static __always_inline int on_exec(struct bpf_raw_tracepoint_args *ctx, const char *name, void *file, __u32 flags)
+{
+	void *task = (void *)ctx->args[0];
+	struct snoop_target *target;
+	struct scratch *e;
+	__u64 container;
+
+	e = begin(1, &container, &target);
+	if (!e)
+		return 0;
+	note_exec(target, task);
+	e->record.kinds = SNOOP_EXECUTE;
+	e->record.flags = flags;
+	if (name && take_name(e, name, 0)) {
+		hash_name(e);
+		take_base(e, target, task, AT_FDCWD_VALUE);
+	}
+	if (file) {
+		void *dentry = GET(void *, file, file_f_path_dentry);
+
+		/* A memfd has no path; that it was run is known by who opened what. */
+		if (is_anonymous(dentry))
+			return 0;
+		take_object(e, GET(void *, file, file_f_path_mnt), dentry);
+	}
+	if (!is_new(e, target, task))
+		return 0;
+	take_executable(e, task);
+	return 1;
+}
+
+/* The program as it was asked for. Of a script only its name is known here: the interpreter opens it by a call. */
+int snoop_exec_program(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *bprm = (void *)ctx->args[2];
+	void *name = GET(void *, bprm, linux_binprm_filename);
+	int script = name != GET(void *, bprm, linux_binprm_interp);
+
+	if (on_exec(ctx, name, script ? 0 : GET(void *, bprm, linux_binprm_file), 0))
+		tails_raw.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* The interpreter that a script names. */
+int snoop_exec_script(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *bprm = (void *)ctx->args[2];
+	void *name = GET(void *, bprm, linux_binprm_interp);
+
+	if (name == GET(void *, bprm, linux_binprm_filename))
+		return 0;
+	if (on_exec(ctx, name, GET(void *, bprm, linux_binprm_file), SNOOP_INTERPRETER))
+		tails_raw.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* The ELF interpreter (ld.so): the kernel maps it and no call names it. It lies at AT_BASE. */
+static __always_inline void *file_mapped_at(void *mm, __u64 address)
+{
+	void *vma = 0;
+#ifdef OFF_mm_struct_mm_mt_ma_root
+	/* A maple tree (include/linux/maple_tree.h): the low byte of an inner entry holds the type of its node. */
+	__u64 entry = GET(__u64, mm, mm_struct_mm_mt_ma_root), pivot;
+
+	for (int depth = 0; depth < 4; depth++) {
+		__u64 node = entry & ~0xffULL, type = (entry >> 3) & 0xf;
+		__u64 pivots = type == 3 ? OFF_maple_arange_64_pivot : OFF_maple_range_64_pivot;
+		__u64 slots = type == 3 ? OFF_maple_arange_64_slot : OFF_maple_range_64_slot;
+		int last = (type == 3 ? SIZE_maple_arange_64_slot : SIZE_maple_range_64_slot) / 8 - 1;
+		int slot;
+
+		for (slot = 0; slot < 15; slot++) {
+			if (slot >= last)
+				break;
+			pivot = 0;
+			LOAD_AT(pivot, node + pivots + slot * 8);
+			if ((pivot == 0 && slot > 0) || address <= pivot)
+				break;
+		}
+		LOAD_AT(entry, node + slots + slot * 8);
+		if (type == 1)
+			break;
+	}
+	vma = (void *)entry;
+#else
+	vma = GET(void *, mm, mm_struct_mmap);
+	for (int i = 0; i < 64; i++) {
+		if (!vma || address < GET(__u64, vma, vm_area_struct_vm_end))
+			break;
+		vma = GET(void *, vma, vm_area_struct_vm_next);
+	}
+#endif
+	if (!vma || GET(__u64, vma, vm_area_struct_vm_start) > address ||
+	    GET(__u64, vma, vm_area_struct_vm_end) <= address)
+		return 0;
+	return GET(void *, vma, vm_area_struct_vm_file);
+}
+
+int snoop_exec_loader(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *task = (void *)ctx->args[0], *mm = GET(void *, task, task_struct_mm), *file;
+	__u64 base = 0, pair[2];
+
+	for (int i = 0; i < 24; i++) {
+		LOAD_AT(pair, mm + OFF_mm_struct_saved_auxv + i * 16);
+		if (pair[0] == 0)
+			break;
+		if (pair[0] == AT_BASE_TYPE) {
+			base = pair[1];
+			break;
+		}
+	}
+	if (!base)
+		return 0;
+	file = file_mapped_at(mm, base);
+	if (file && on_exec(ctx, 0, file, SNOOP_INTERPRETER))
+		tails_raw.call(ctx, TAIL_WALK);
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* Reading kernel memory. Offsets come from the running kernel's BTF: snoop_agent/kernel.py writes them into
+ * snoop_offsets.h as OFF_<struct>_<member>, so no kernel type is spelled out here and none can be laid out wrong. */
+
+/* Read the member of the object that `from` points to. */
+#define LOAD(to, from, member) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(from) + OFF_##member)
+#define LOAD_AT(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(address))
+/* The same as an expression, zero if unreadable. */
+#define GET(type, from, member) ({ type __value = 0; LOAD(__value, from, member); __value; })
+
+#define SB_NOUSER (1U << 31)
+#define FMODE_CREATED 0x100000
+#define O_ACCMODE_MASK 3
+#define O_WRONLY_FLAG 1
+#define O_RDWR_FLAG 2
+#define O_PATH_FLAG 010000000
+#define AT_FDCWD_VALUE -100
+#define AT_BASE_TYPE 7
+
+static __always_inline int is_error_pointer(const void *pointer)
+{
+	return (unsigned long)pointer >= (unsigned long)-4095L;
+}

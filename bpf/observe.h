@@ -1,0 +1,375 @@
+/* Seen before? Then count it and be gone. Else walk what is needed and emit. The only writer of the ring.
+ *
+ * A hook fills the scratch's record, walks and key, and calls observe(). What is new goes through two tail calls:
+ * snoop_walk, once for each path, and snoop_emit; a container's first record also goes through snoop_announce. */
+
+enum tail { TAIL_WALK, TAIL_EMIT, TAIL_ANNOUNCE, TAILS };
+
+/* One per CPU and program type: programs of one type do not nest. */
+struct scratch {
+	struct snoop_key key;
+	struct snoop_path walks[SNOOP_STRINGS];
+	struct cursor cursor;
+	__u64 target;   /* key of the target */
+	__u64 hash;
+	__u32 used;     /* bytes of data */
+	__u32 slot;     /* the walk in hand */
+	__u32 unkeyed;  /* the base lies too deep to be hashed: every touch is reported */
+	__u32 pad;
+	struct snoop_record record; /* this and data are what leaves the kernel */
+	char data[SNOOP_DATA_MASK + 1 + SNOOP_SEGMENT_MAX];
+};
+
+BPF_PERCPU_ARRAY(scratches, struct scratch, 2);
+BPF_RINGBUF_OUTPUT(ring, SNOOP_RING_PAGES);
+BPF_F_TABLE("lru_hash", struct snoop_key, __u8, seen, SNOOP_SEEN_ENTRIES, 0);
+BPF_F_TABLE("lru_percpu_hash", __u64, struct snoop_counters, counters, 1024, 0);
+BPF_F_TABLE("lru_hash", __u64, __u8, announced, 4096, 0);
+
+static __always_inline struct scratch *scratch_of(int which)
+{
+	return scratches.lookup(&which);
+}
+
+static __always_inline struct snoop_counters *counters_of(__u64 container)
+{
+	struct snoop_counters *found = counters.lookup(&container);
+	struct snoop_counters none = {};
+
+	if (found)
+		return found;
+	counters.update(&container, &none);
+	return counters.lookup(&container);
+}
+
+/* An empty record for the current task, or 0 if it is none of ours. */
+static __always_inline struct scratch *begin(int which, __u64 *container, struct snoop_target **target)
+{
+	struct scratch *e;
+	__u64 key = 0;
+
+	*target = find_target(container, &key);
+	if (!*target || *container == (*target)->own)
+		return 0;
+	e = scratch_of(which);
+	if (!e)
+		return 0;
+	__builtin_memset(&e->key, 0, sizeof(e->key));
+	__builtin_memset(&e->walks, 0, sizeof(e->walks));
+	__builtin_memset(&e->record, 0, sizeof(e->record));
+	e->used = 0;
+	e->slot = SNOOP_BASE;
+	e->hash = 0;
+	e->unkeyed = 0;
+	e->target = key;
+	e->record.type = SNOOP_RECORD_OBJECT;
+	e->record.container = *container;
+	return e;
+}
+
+/* Read the name that was asked for, from user or kernel memory. 0 if there is none to speak of. */
+static __always_inline int take_name(struct scratch *e, const void *name, int from_user)
+{
+	int length = from_user ? bpf_probe_read_user_str(e->data, SNOOP_NAME_MAX, name)
+			       : bpf_probe_read_kernel_str(e->data, SNOOP_NAME_MAX, name);
+
+	if (length < 0) {
+		e->record.flags |= SNOOP_ASKED_UNREADABLE;
+		e->hash = mix(1, (__u64)name);
+		return 1;
+	}
+	if (length <= 1)
+		return 0;
+	if (length >= SNOOP_NAME_MAX)
+		e->record.flags |= SNOOP_TRUNCATED;
+	length -= 1; /* the NUL stays behind */
+	e->record.lengths[SNOOP_ASKED] = length;
+	e->used = length;
+	return 1;
+}
+
+static __always_inline void hash_name(struct scratch *e)
+{
+	__u32 length = e->record.lengths[SNOOP_ASKED];
+	__u64 hash = length, word;
+
+	for (int i = 0; i < SNOOP_NAME_MAX / 8; i++) {
+		__u32 at = i * 8;
+
+		if (at >= length)
+			break;
+		word = *(__u64 *)(e->data + (at & (SNOOP_NAME_MAX - 1)));
+		if (length - at < 8)
+			word &= (1ULL << ((length - at) * 8)) - 1;
+		hash = mix(hash, word);
+	}
+	e->hash = mix(e->hash, hash);
+}
+
+/* The base of the name: the root directory if absolute, else the working or the given directory. Its walked path goes
+ * into the key of a relative name, since a renamed directory gives the same name another meaning. */
+static __always_inline void take_base(struct scratch *e, struct snoop_target *target, void *task, int dirfd)
+{
+	struct snoop_path *base = &e->walks[SNOOP_BASE];
+	void *fs = GET(void *, task, task_struct_fs), *inode;
+	volatile struct cursor *at = &e->cursor;
+	__u64 ino = 0;
+
+	if (e->data[0] == '/') {
+		LOAD(base->mnt, fs, fs_struct_root_mnt);
+		LOAD(base->dentry, fs, fs_struct_root_dentry);
+		inode = GET(void *, base->dentry, dentry_d_inode);
+		LOAD(ino, inode, inode_i_ino);
+		e->hash = mix(mix(e->hash, ino), (__u64)base->dentry);
+		return;
+	}
+	if (dirfd == AT_FDCWD_VALUE) {
+		LOAD(base->mnt, fs, fs_struct_pwd_mnt);
+		LOAD(base->dentry, fs, fs_struct_pwd_dentry);
+	} else {
+		void *file = file_of(task, dirfd);
+
+		if (!file)
+			return;
+		LOAD(base->mnt, file, file_f_path_mnt);
+		LOAD(base->dentry, file, file_f_path_dentry);
+	}
+	cursor_start(at, base);
+	e->unkeyed = 1; /* until the top is reached */
+	for (int i = 0; i < SNOOP_BASE_DEPTH; i++) {
+		void *named = 0;
+		__u64 name_hash = 0;
+		enum step step = cursor_step(at, target, &named);
+
+		if (step == STEP_TOP) {
+			e->unkeyed = 0;
+			break;
+		}
+		if (step == STEP_NAME) {
+			LOAD(name_hash, named, dentry_d_name);
+			*(volatile __u64 *)&e->hash = mix(*(volatile __u64 *)&e->hash, name_hash);
+		}
+	}
+}
+
+/* What the name led to. */
+static __always_inline void take_object(struct scratch *e, void *mnt, void *dentry)
+{
+	void *inode = GET(void *, dentry, dentry_d_inode);
+	void *sb = GET(void *, dentry, dentry_d_sb);
+
+	e->walks[SNOOP_TARGET].mnt = mnt;
+	e->walks[SNOOP_TARGET].dentry = dentry;
+	e->record.flags |= SNOOP_RESOLVED;
+	LOAD(e->record.dev, sb, super_block_s_dev);
+	LOAD(e->record.mount, mount_of(mnt), mount_mnt_id);
+	if (inode) {
+		__u16 mode = 0;
+
+		LOAD(e->record.ino, inode, inode_i_ino);
+		LOAD(mode, inode, inode_i_mode);
+		e->record.mode = mode;
+	}
+}
+
+/* Pipes, sockets, memfds and anonymous inodes have no place in any tree. */
+static __always_inline int is_anonymous(void *dentry)
+{
+	void *sb = GET(void *, dentry, dentry_d_sb);
+
+	return (GET(unsigned long, sb, super_block_s_flags) & SB_NOUSER) != 0;
+}
+
+/* 1: new, so walk and emit it. */
+static __always_inline int is_new(struct scratch *e, struct snoop_target *target, void *task)
+{
+	struct snoop_counters *count = counters_of(e->record.container);
+
+	e->key.container = e->record.container;
+	e->key.ino = e->record.ino;
+	e->key.dev = e->record.dev;
+	e->key.mount = e->record.mount;
+	e->key.kinds = e->record.kinds | e->record.flags << 16;
+	e->key.error = e->record.error;
+	e->key.hash = e->hash;
+	if (!e->unkeyed && seen.lookup(&e->key)) {
+		if (count)
+			count->events++;
+		return 0;
+	}
+	if (!counts(target, task)) {
+		if (count)
+			count->runtime++;
+		return 0;
+	}
+	if (count)
+		count->events++;
+	e->record.time_ns = bpf_ktime_get_boot_ns();
+	e->record.tgid = bpf_get_current_pid_tgid() >> 32;
+	return 1;
+}
+
+static __always_inline void take_executable(struct scratch *e, void *task)
+{
+	void *mm = GET(void *, task, task_struct_mm);
+	void *file = mm ? GET(void *, mm, mm_struct_exe_file) : 0;
+
+	if (!file)
+		return;
+	LOAD(e->walks[SNOOP_EXE].mnt, file, file_f_path_mnt);
+	LOAD(e->walks[SNOOP_EXE].dentry, file, file_f_path_dentry);
+}
+
+/* Walk e->slot into data. */
+static __always_inline void walk_slot(struct scratch *e, struct snoop_target *target, void *task)
+{
+	__u32 slot = e->slot & 3, start = e->used;
+	struct snoop_path *path = &e->walks[slot];
+	volatile struct cursor *at = &e->cursor;
+	volatile __u32 *used = &e->used;
+	__u32 outside = slot == SNOOP_TARGET ? SNOOP_OUTSIDE : slot == SNOOP_BASE ? SNOOP_BASE_OUTSIDE : 0;
+	__u32 done = 0;
+
+	if (!path->dentry)
+		return;
+	if (slot == SNOOP_TARGET) {
+		void *parent = GET(void *, path->dentry, dentry_d_parent);
+
+		if (parent != path->dentry && !GET(void *, path->dentry, dentry_d_hash_pprev))
+			e->record.flags |= SNOOP_DELETED;
+	}
+	cursor_start(at, path);
+	for (int i = 0; i < SNOOP_WALK_MAX; i++) {
+		void *named = 0, *name;
+		__u32 length = 0, where;
+		enum step step = cursor_step(at, target, &named);
+
+		if (step == STEP_TOP) {
+			done = 1;
+			break;
+		}
+		if (step == STEP_MOUNT)
+			continue;
+		name = GET(void *, named, dentry_d_name_name);
+		LOAD(length, named, dentry_d_name_len);
+		length &= SNOOP_SEGMENT_MAX - 1;
+		where = *used;
+		if (where - start > SNOOP_NAME_MAX - SNOOP_SEGMENT_MAX)
+			break;
+		where &= SNOOP_DATA_MASK;
+		bpf_probe_read_kernel(e->data + where, length, name);
+		where = (where + length) & SNOOP_DATA_MASK;
+		e->data[where] = '/';
+		*used = where + 1;
+	}
+	if (!done)
+		e->record.flags |= SNOOP_TRUNCATED;
+	if (outside && done) {
+		void *ns = GET(void *, at->mount, mount_mnt_ns);
+		void *dentry = at->dentry;
+
+		/* Detached mounts, another namespace's, and with a root of its own whatever lies beside that. */
+		if (ns != mount_namespace_of(task) || (target->root_dentry && (__u64)dentry != target->root_dentry))
+			e->record.flags |= outside;
+	}
+	if (slot == SNOOP_TARGET) {
+		void *fs = GET(void *, task, task_struct_fs);
+		void *root_mnt = target->root_dentry ? (void *)target->root_mnt : GET(void *, fs, fs_struct_root_mnt);
+
+		if (path->mnt != root_mnt)
+			e->record.flags |= SNOOP_VOLUME;
+	}
+	e->record.lengths[slot] = e->used - start;
+}
+
+static __always_inline int emit(struct scratch *e)
+{
+	__u64 container = e->record.container;
+	struct snoop_counters *count = counters.lookup(&container);
+	__u32 size = sizeof(e->record) + (e->used & SNOOP_DATA_MASK);
+	__u8 yes = 1;
+
+	if (ring.ringbuf_output(&e->record, size, 0)) {
+		if (count)
+			count->lost++;
+		return 0;
+	}
+	if (!e->unkeyed)
+		seen.update(&e->key, &yes);
+	if (count)
+		count->records++;
+	return announced.lookup(&container) == 0;
+}
+
+/* Tell the container's cgroup path, leaf first. */
+static __always_inline void announce(struct scratch *e, void *task)
+{
+	void *kn = current_kn(task);
+	volatile __u32 *used = &e->used;
+	__u64 container = e->record.container, id = 0;
+	int within = 0;
+	__u8 yes = 1;
+
+	__builtin_memset(&e->record.flags, 0, 12);
+	__builtin_memset(&e->record.lengths, 0, sizeof(e->record.lengths));
+	e->record.type = SNOOP_RECORD_CONTAINER;
+	*used = 0;
+	for (int i = 0; i < 32; i++) {
+		__u32 where;
+		long length;
+		void *name;
+
+		if (!kn)
+			break;
+		LOAD(id, kn, kernfs_node_id);
+		if (id == container)
+			within = 1;
+		if (within) {
+			where = *used & SNOOP_DATA_MASK;
+			name = GET(void *, kn, kernfs_node_name);
+			length = bpf_probe_read_kernel_str(e->data + where, SNOOP_SEGMENT_MAX, name);
+			if (length > 1) {
+				where = (where + (length & (SNOOP_SEGMENT_MAX - 1)) - 1) & SNOOP_DATA_MASK;
+				e->data[where] = '/';
+				*used = where + 1;
+			}
+		}
+		kn = GET(void *, kn, kernfs_node_parent);
+	}
+	e->record.lengths[SNOOP_ASKED] = *used;
+	if (!ring.ringbuf_output(&e->record, sizeof(e->record) + (e->used & SNOOP_DATA_MASK), 0))
+		announced.update(&container, &yes);
+}
+
+/* The tails' bodies; hooks_*.h wrap them, once for each program type that it attaches. */
+static __always_inline int walk_next(int which)
+{
+	struct scratch *e = scratch_of(which);
+	struct snoop_target *target;
+	__u64 id;
+
+	if (!e)
+		return 0;
+	id = e->target;
+	target = targets.lookup(&id);
+	if (!target)
+		return 0;
+	walk_slot(e, target, (void *)bpf_get_current_task());
+	e->slot++;
+	return e->slot < SNOOP_STRINGS ? TAIL_WALK : TAIL_EMIT;
+}
+
+static __always_inline int emit_record(int which)
+{
+	struct scratch *e = scratch_of(which);
+
+	return e && emit(e);
+}
+
+static __always_inline void announce_container(int which)
+{
+	struct scratch *e = scratch_of(which);
+
+	if (e)
+		announce(e, (void *)bpf_get_current_task());
+}

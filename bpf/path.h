@@ -1,0 +1,75 @@
+/* From a dentry and its mount up to the container's root: one step at a time. */
+
+struct snoop_path {
+	void *mnt; /* struct vfsmount */
+	void *dentry;
+};
+
+/* The cursor lives in map memory: in registers the verifier follows every iteration's values apart and gives up. */
+struct cursor {
+	void *dentry;
+	void *mount; /* struct mount */
+	void *root;  /* of that mount */
+	__u32 hops;
+	__u32 pad;
+};
+
+enum step { STEP_NAME, STEP_MOUNT, STEP_TOP };
+
+static __always_inline void cursor_start(volatile struct cursor *at, struct snoop_path *path)
+{
+	void *mount = mount_of(path->mnt);
+
+	at->dentry = path->dentry;
+	at->mount = mount;
+	at->root = GET(void *, mount, mount_mnt_mnt_root);
+	at->hops = 0;
+}
+
+/* STEP_NAME: *named has a name on the path, the cursor stands on its parent. STEP_MOUNT: crossed to the mount below.
+ * STEP_TOP: nothing is above, or the target's own root was met. */
+static __always_inline enum step cursor_step(volatile struct cursor *at, struct snoop_target *target, void **named)
+{
+	void *dentry = at->dentry, *mount = at->mount, *parent;
+
+	if (target->root_dentry && (__u64)dentry == target->root_dentry &&
+	    (__u64)mount + OFF_mount_mnt == target->root_mnt)
+		return STEP_TOP;
+	if (dentry == at->root) {
+		parent = GET(void *, mount, mount_mnt_parent);
+		if (!parent || parent == mount)
+			return STEP_TOP;
+		at->dentry = GET(void *, mount, mount_mnt_mountpoint);
+		at->mount = parent;
+		at->root = GET(void *, parent, mount_mnt_mnt_root);
+		at->hops++;
+		return STEP_MOUNT;
+	}
+	parent = GET(void *, dentry, dentry_d_parent);
+	if (!parent || parent == dentry)
+		return STEP_TOP;
+	*named = dentry;
+	at->dentry = parent;
+	return STEP_NAME;
+}
+
+/* The file behind a descriptor of the current process, or 0. */
+static __always_inline void *file_of(void *task, int fd)
+{
+	void *files = GET(void *, task, task_struct_files);
+	void *table = GET(void *, files, files_struct_fdt);
+	void **slots = GET(void **, table, fdtable_fd);
+	void *file = 0;
+
+	if (fd < 0 || (__u32)fd >= GET(__u32, table, fdtable_max_fds))
+		return 0;
+	LOAD_AT(file, slots + fd);
+	return file;
+}
+
+static __always_inline __u64 mix(__u64 hash, __u64 value)
+{
+	hash ^= value;
+	hash *= 0x9e3779b97f4a7c15ULL;
+	return hash ^ (hash >> 29);
+}

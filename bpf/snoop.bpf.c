@@ -1,0 +1,19 @@
+/* One translation unit, compiled by BCC over the stubs and the offsets of the running kernel (snoop_offsets.h).
+ * Configured by cflags: SNOOP_ATTACH_TRACEPOINT, SNOOP_RING_PAGES, SNOOP_SEEN_ENTRIES, SNOOP_WALK_MAX, SNOOP_CALLS. */
+#include <snoop_offsets.h>
+#include "snoop.h"
+#include "kernel.h"
+
+BPF_HASH(targets, __u64, struct snoop_target, 64);
+BPF_ARRAY(configs, struct snoop_config, 1);
+struct executable_key {
+	__u64 ino;
+	__u64 dev;
+};
+BPF_F_TABLE("lru_hash", struct executable_key, __u8, begun, 4096, 0);
+
+#include "identity.h"
+#include "path.h"
+#include "observe.h"
+#include "hooks_syscalls.h"
+#include "whereabouts.h"

@@ -1,0 +1,1 @@
+"""The command line that people read reports with: `snoop`, also `kubectl snoop`."""
