@@ -26,6 +26,46 @@ static __always_inline __u64 argument(void *regs, __u8 index)
 }
 #endif
 
+#if defined(SNOOP_ATTACH_TRACEPOINT)
+/* These tracepoints do not fire for 32-bit calls. */
+static __always_inline int is_compat(void)
+{
+	return 0;
+}
+#elif defined(__x86_64__)
+#define TS_COMPAT_FLAG 0x0002
+/* A 32-bit call: its numbers and arguments mean other things. */
+static __always_inline int is_compat(void)
+{
+	void *task = (void *)bpf_get_current_task();
+
+	return (GET(__u32, task, task_struct_thread_info_status) & TS_COMPAT_FLAG) != 0;
+}
+#else
+#define TIF_32BIT_FLAG (1UL << 22)
+static __always_inline int is_compat(void)
+{
+	void *task = (void *)bpf_get_current_task();
+
+	return (GET(unsigned long, task, task_struct_thread_info_flags) & TIF_32BIT_FLAG) != 0;
+}
+#endif
+
+/* Counted, so that the report can say that something was not seen. */
+static __always_inline int blind_to_compat(void)
+{
+	struct snoop_counters *count;
+	__u64 container, key = 0;
+	struct snoop_target *target = find_target(&container, &key);
+
+	if (!target || container == target->own)
+		return 0;
+	count = counters_of(container);
+	if (count && counts(target, (void *)bpf_get_current_task()))
+		count->blind++;
+	return 0;
+}
+
 /* 1: a record is ready to be walked and emitted. */
 static __always_inline int on_syscall(int which, void *regs, long number, long result)
 {
@@ -37,6 +77,8 @@ static __always_inline int on_syscall(int which, void *regs, long number, long r
 	__u64 container, flags = 0;
 	int dirfd = AT_FDCWD_VALUE;
 
+	if (is_compat())
+		return blind_to_compat();
 	call = calls.lookup(&index);
 	if (!call || !call->how)
 		return 0;
@@ -147,6 +189,18 @@ int snoop_announce_tp(void *ctx)
 	return 0;
 }
 
+/* The arguments are still where the call left them; the tracepoint gives only number and result. */
+static __always_inline void *user_registers(void)
+{
+#ifdef SNOOP_REGS_ON_STACK
+	void *task = (void *)bpf_get_current_task();
+
+	return GET(void *, task, task_struct_stack) + SNOOP_REGS_ON_STACK;
+#else
+	return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+#endif
+}
+
 struct exit_context {
 	__u64 common;
 	__s64 number;
@@ -155,9 +209,7 @@ struct exit_context {
 
 int snoop_sys_exit(struct exit_context *ctx)
 {
-	void *task = (void *)bpf_get_current_task(), *stack = GET(void *, task, task_struct_stack);
-
-	if (on_syscall(0, stack + SNOOP_REGS_ON_STACK, ctx->number, ctx->result))
+	if (on_syscall(0, user_registers(), ctx->number, ctx->result))
 		tails_tp.call(ctx, TAIL_WALK);
 	return 0;
 }
@@ -166,7 +218,7 @@ int snoop_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *regs = (void *)ctx->args[0];
 
-	if (on_syscall(1, regs, GET(long, regs, SYSCALL_NUMBER), ctx->args[1]))
+	if (on_syscall(1, regs, GET(long, regs, SNOOP_SYSCALL_NUMBER), ctx->args[1]))
 		tails_raw.call(ctx, TAIL_WALK);
 	return 0;
 }

@@ -129,8 +129,10 @@ static __always_inline void take_base(struct scratch *e, struct snoop_target *ta
 	} else {
 		void *file = file_of(task, dirfd);
 
-		if (!file)
+		if (!file) {
+			e->record.flags |= SNOOP_BASE_OUTSIDE;
 			return;
+		}
 		LOAD(base->mnt, file, file_f_path_mnt);
 		LOAD(base->dentry, file, file_f_path_dentry);
 	}

@@ -1,5 +1,7 @@
 /* One translation unit, compiled by BCC over the stubs and the offsets of the running kernel (snoop_offsets.h).
- * Configured by cflags: SNOOP_ATTACH_TRACEPOINT, SNOOP_RING_PAGES, SNOOP_SEEN_ENTRIES, SNOOP_WALK_MAX, SNOOP_CALLS. */
+ * Configured by cflags: SNOOP_ATTACH_TRACEPOINT, SNOOP_RING_PAGES, SNOOP_SEEN_ENTRIES, SNOOP_WALK_MAX, SNOOP_CALLS,
+ * SNOOP_SYSCALL_NUMBER and, where bpf_task_pt_regs is missing, SNOOP_REGS_ON_STACK. snoop_agent.compiler puts the
+ * files in quotes in place, since BCC rewrites only what stands in its main file. */
 #include <snoop_offsets.h>
 #include "snoop.h"
 #include "kernel.h"

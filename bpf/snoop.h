@@ -34,7 +34,7 @@ enum snoop_flag {
 	SNOOP_VOLUME = 1 << 3,           /* the object is not on the container's root mount */
 	SNOOP_DELETED = 1 << 4,          /* the object has no name any more */
 	SNOOP_OUTSIDE = 1 << 5,          /* the walk ended outside of the container's tree */
-	SNOOP_BASE_OUTSIDE = 1 << 6,     /* so did that of the base */
+	SNOOP_BASE_OUTSIDE = 1 << 6,     /* so did that of the base, or there was none */
 	SNOOP_INTERPRETER = 1 << 7,      /* run by the kernel for another program: ELF interpreter or #! */
 };
 
@@ -111,6 +111,7 @@ struct snoop_counters {
 	__u64 records; /* left the kernel */
 	__u64 lost;    /* found no room in the ring; tried again on the next touch */
 	__u64 runtime; /* the container runtime's own, before the container's first exec */
+	__u64 blind;   /* calls that this hook set cannot follow: those of 32-bit code */
 };
 
 /* A seen object. */

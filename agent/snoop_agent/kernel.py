@@ -4,6 +4,7 @@ BTF is parsed here rather than dumped as C: BCC lays some kernel types out wrong
 enums), while an offset read from BTF cannot be wrong. Format: Documentation/bpf/btf.rst in the kernel.
 """
 
+import ctypes
 import os
 import platform
 import struct
@@ -47,8 +48,14 @@ ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("maple_arange_64", "slot", ("slot",), False),
 )
 ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "x86_64": {"pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax")},
-    "aarch64": {"pt_regs": ("regs", "orig_x0", "syscallno")},
+    "x86_64": {
+        "pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax"),
+        "task_struct": ("thread_info.status",),
+    },
+    "aarch64": {
+        "pt_regs": ("regs", "orig_x0", "syscallno"),
+        "task_struct": ("thread_info.flags",),
+    },
 }
 
 _KIND_ARRAY, _KIND_STRUCT, _KIND_UNION, _KIND_FUNC = 3, 4, 5, 12
@@ -56,7 +63,7 @@ _MODIFIERS = frozenset({8, 9, 10, 11, 18})  # typedef, volatile, const, restrict
 
 
 class KernelError(Exception):
-    """This kernel cannot be traced; the message says why and what to do."""
+    """Why this kernel cannot be traced, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,9 @@ class Btf:
     """Look-ups in a BTF blob. Parsing is one pass over ~150,000 types; only their positions are kept."""
 
     def __init__(self, raw: bytes) -> None:
-        magic, _, _, header, type_offset, type_length, string_offset, string_length = struct.unpack_from("<HBBIIIII", raw)
+        magic, _, _, header, type_offset, type_length, string_offset, string_length = struct.unpack_from(
+            "<HBBIIIII", raw
+        )
         if magic != 0xEB9F:
             raise KernelError("the kernel's BTF is not little-endian BTF")
         self._raw = raw
@@ -186,7 +195,7 @@ def machine() -> str:
 def offsets_header(btf: Btf, architecture: str) -> str:
     """Write snoop_offsets.h: an OFF_ (and SIZE_) macro for each member that the kernel side reads."""
     lines = ["/* Offsets of the running kernel, from its BTF. */", "#pragma once"]
-    for owner, members in (MEMBERS | ARCHITECTURE_MEMBERS[architecture]).items():
+    for owner, members in [*MEMBERS.items(), *ARCHITECTURE_MEMBERS[architecture].items()]:
         for path in members:
             found = btf.member(owner, path)
             if found is None:
@@ -213,3 +222,45 @@ def boot_time() -> float:
 def release() -> str:
     """Name the kernel as `uname -r` does."""
     return os.uname().release
+
+
+_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
+_CLONE_NEWNS, _MS_REC_PRIVATE = 0x00020000, 0x4000 | 0x40000
+
+
+def capabilities() -> int:
+    """Effective capabilities of this process, as a bit set (capabilities(7))."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def may_trace() -> bool:
+    """Whether this process may load tracing programs: CAP_BPF with CAP_PERFMON, or CAP_SYS_ADMIN."""
+    held = capabilities()
+    both = 1 << _CAP_BPF | 1 << _CAP_PERFMON
+    return held & both == both or bool(held & 1 << _CAP_SYS_ADMIN)
+
+
+def may_open_perf_events() -> bool:
+    """Whether per-syscall tracepoints can be attached: Debian's level 3 refuses all but CAP_SYS_ADMIN."""
+    try:
+        level = int(Path("/proc/sys/kernel/perf_event_paranoid").read_text())
+    except (OSError, ValueError):
+        return False
+    return level < 3 or bool(capabilities() & 1 << _CAP_SYS_ADMIN)
+
+
+def mount_tracefs_privately(where: Path) -> None:
+    """Mount tracefs in a mount namespace of this process's own. OSError without CAP_SYS_ADMIN."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def check(result: int) -> None:
+        if result != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    check(libc.unshare(_CLONE_NEWNS))
+    check(libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC_PRIVATE), None))
+    check(libc.mount(b"nodev", os.fsencode(where), b"tracefs", ctypes.c_ulong(0), None))

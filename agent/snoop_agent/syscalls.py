@@ -35,6 +35,13 @@ class Call:
     extra: int = 0
     x86_64: int | None = None
     aarch64: int | None = None
+    tracepoint: str = ""
+    """What the kernel calls it, if not `label` (the name of its SYSCALL_DEFINE)."""
+
+    @property
+    def exit_tracepoint(self) -> str:
+        """Name of the tracepoint at its exit, in the category `syscalls`."""
+        return f"sys_exit_{self.tracepoint or self.label}"
 
 
 CALLS: tuple[Call, ...] = (
@@ -42,8 +49,8 @@ CALLS: tuple[Call, ...] = (
     Call("openat", 0, BY_OPEN, 1, 0, extra=2, x86_64=257, aarch64=56),
     Call("openat2", 0, BY_OPENAT2, 1, 0, extra=2, x86_64=437, aarch64=437),
     Call("creat", WRITE | CREATE, BY_NAME, 0, x86_64=85),
-    Call("stat", STAT, BY_NAME, 0, x86_64=4),
-    Call("lstat", STAT, BY_NAME, 0, x86_64=6),
+    Call("stat", STAT, BY_NAME, 0, x86_64=4, tracepoint="newstat"),
+    Call("lstat", STAT, BY_NAME, 0, x86_64=6, tracepoint="newlstat"),
     Call("newfstatat", STAT, BY_NAME, 1, 0, x86_64=262, aarch64=79),
     Call("statx", STAT, BY_NAME, 1, 0, x86_64=332, aarch64=291),
     Call("access", STAT, BY_NAME, 0, x86_64=21),

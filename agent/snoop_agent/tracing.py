@@ -1,6 +1,7 @@
 """What a tracer tells the rest of the agent: the values, and the interface. No I/O, no kernel.
 
-`tracer` fills it from a ring buffer; tests fill it from a script. `recorder` and `sidecar` know nothing else of tracing.
+`tracer` fills it from a ring buffer; tests fill it from a script. `recorder` and `sidecar` know nothing else of
+tracing.
 """
 
 from collections.abc import Mapping
@@ -77,14 +78,15 @@ class Tracer(Protocol):
     def poll(self, timeout_s: float) -> list[Event | NewContainer]:
         """Wait up to `timeout_s` seconds for records and return what there is, at most some thousands at once.
 
-        Empty: the time is over. With 0 it never waits.
+        Empty: the time is over, or a signal came (EINTR): return, so that SIGTERM is not kept waiting. With 0 it
+        never waits.
         """
 
     def counters(self) -> Mapping[int, Counters]:
         """Counters by cgroup ID."""
 
     def gaps(self) -> list[Gap]:
-        """What this way of tracing is known to have missed. `Gap.container`, if set, is a cgroup ID in decimal."""
+        """Tell what this way of tracing is known to have missed. `Gap.container`, if set, is a cgroup ID in decimal."""
 
     def close(self) -> None:
         """Detach and free everything."""

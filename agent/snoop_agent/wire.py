@@ -57,7 +57,7 @@ class Target(ctypes.Structure):
     _fields_ = (
         ("own", _u64),
         ("waiting", _u32),
-        ("pad", _u32),
+        ("whole", _u32),
         ("root_mnt", _u64),
         ("root_dentry", _u64),
         ("keep_root", _u32),
@@ -68,7 +68,7 @@ class Target(ctypes.Structure):
 class Counters(ctypes.Structure):
     """struct snoop_counters, one per CPU."""
 
-    _fields_ = (("events", _u64), ("records", _u64), ("lost", _u64), ("runtime", _u64))
+    _fields_ = (("events", _u64), ("records", _u64), ("lost", _u64), ("runtime", _u64), ("blind", _u64))
 
 
 class Key(ctypes.Structure):
@@ -83,3 +83,27 @@ class Key(ctypes.Structure):
         ("kinds", _u32),
         ("error", _s32),
     )
+
+
+LEVELS = 4
+
+
+class Config(ctypes.Structure):
+    """struct snoop_config."""
+
+    _fields_ = (("count", _u32), ("levels", _u32 * LEVELS))
+
+
+CGROUP_DEPTH, CGROUP_NAME = 16, 128
+
+
+class Cgroup(ctypes.Structure):
+    """struct snoop_cgroup."""
+
+    _fields_ = (("id", _u64), ("name", ctypes.c_char * CGROUP_NAME))
+
+
+class Whereabouts(ctypes.Structure):
+    """struct snoop_whereabouts."""
+
+    _fields_ = (("cgroups", Cgroup * CGROUP_DEPTH),)

@@ -1,0 +1,223 @@
+"""The system calls of tracing, by ctypes: bpf(2) on maps and programs, perf_event_open(2), and a ring buffer's reader.
+
+Nothing here loads LLVM: the ring buffer comes from libbcc_bpf (450 kB), the rest are bare system calls. Layouts are
+those of include/uapi/linux/bpf.h and perf_event.h. Failures raise OSError.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_SYS_BPF, _SYS_PERF_EVENT_OPEN = {"x86_64": (321, 298), "aarch64": (280, 241)}.get(platform.machine(), (0, 0))
+
+_MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 1, 2, 3, 4
+_PROG_TEST_RUN, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 10, 15, 17
+_PERF_TYPE_TRACEPOINT = 2
+_PERF_FLAG_FD_CLOEXEC = 8
+_PERF_EVENT_IOC_ENABLE, _PERF_EVENT_IOC_SET_BPF = 0x2400, 0x40042408
+
+_u32, _u64 = ctypes.c_uint32, ctypes.c_uint64
+_S = TypeVar("_S", bound=ctypes.Structure)
+
+
+class _Element(ctypes.Structure):
+    _fields_ = (("map_fd", _u32), ("pad", _u32), ("key", _u64), ("value", _u64), ("flags", _u64))
+
+
+class _RawTracepoint(ctypes.Structure):
+    _fields_ = (("name", _u64), ("prog_fd", _u32), ("pad", _u32), ("cookie", _u64))
+
+
+class _TestRun(ctypes.Structure):
+    _fields_ = (
+        ("prog_fd", _u32),
+        ("retval", _u32),
+        ("data_size_in", _u32),
+        ("data_size_out", _u32),
+        ("data_in", _u64),
+        ("data_out", _u64),
+        ("repeat", _u32),
+        ("duration", _u32),
+        ("ctx_size_in", _u32),
+        ("ctx_size_out", _u32),
+        ("ctx_in", _u64),
+        ("ctx_out", _u64),
+        ("flags", _u32),
+        ("cpu", _u32),
+        ("batch_size", _u32),
+        ("pad", _u32),
+    )
+
+
+class _Info(ctypes.Structure):
+    _fields_ = (("bpf_fd", _u32), ("info_len", _u32), ("info", _u64))
+
+
+class _ProgramInfo(ctypes.Structure):
+    """The head of struct bpf_prog_info, up to recursion_misses (5.12)."""
+
+    _fields_ = (
+        ("head", ctypes.c_uint8 * 192),
+        ("run_time_ns", _u64),
+        ("run_cnt", _u64),
+        ("recursion_misses", _u64),
+    )
+
+
+class _PerfEventAttr(ctypes.Structure):
+    _fields_ = (
+        ("type", _u32),
+        ("size", _u32),
+        ("config", _u64),
+        ("sample_period", _u64),
+        ("rest", ctypes.c_uint8 * 88),
+    )
+
+
+def _bpf(command: int, attribute: ctypes.Structure) -> int:
+    result = _libc.syscall(_SYS_BPF, command, ctypes.byref(attribute), ctypes.sizeof(attribute))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return int(result)
+
+
+def _address(value: Any) -> int:
+    return ctypes.addressof(value)
+
+
+def map_update(map_fd: int, key: Any, value: Any) -> None:
+    """Set `key` (a ctypes value) to `value`."""
+    _bpf(_MAP_UPDATE, _Element(map_fd, 0, _address(key), _address(value), 0))
+
+
+def map_delete(map_fd: int, key: Any) -> None:
+    """Remove `key`. OSError (ENOENT) if it is not there."""
+    _bpf(_MAP_DELETE, _Element(map_fd, 0, _address(key), 0, 0))
+
+
+def map_lookup(map_fd: int, key: Any, value: _S | ctypes.Array[Any]) -> bool:
+    """Read `key` into `value`; False if it is not there."""
+    try:
+        _bpf(_MAP_LOOKUP, _Element(map_fd, 0, _address(key), _address(value), 0))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
+
+
+def map_keys(map_fd: int) -> Iterator[int]:
+    """Walk a map with 64-bit keys. What changes meanwhile may be missed or met twice."""
+    key, following = _u64(0), _u64(0)
+    attribute = _Element(map_fd, 0, 0, _address(following), 0)
+    while True:
+        try:
+            _bpf(_MAP_NEXT_KEY, attribute)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return
+            raise
+        yield following.value
+        key.value = following.value
+        attribute.key = _address(key)
+
+
+def attach_raw_tracepoint(program_fd: int, name: str) -> int:
+    """Attach; the descriptor returned holds the attachment."""
+    text = ctypes.create_string_buffer(name.encode())
+    return _bpf(_RAW_TRACEPOINT_OPEN, _RawTracepoint(_address(text), program_fd, 0, 0))
+
+
+def attach_tracepoint(program_fd: int, identifier: int) -> int:
+    """Attach to the tracepoint of that number, on every CPU; the descriptor returned holds the attachment."""
+    attribute = _PerfEventAttr(_PERF_TYPE_TRACEPOINT, ctypes.sizeof(_PerfEventAttr), identifier, 1)
+    # A tracepoint's BPF programs run on every CPU, whichever one the event is opened on.
+    opened = _libc.syscall(_SYS_PERF_EVENT_OPEN, ctypes.byref(attribute), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC)
+    if opened < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    try:
+        fcntl.ioctl(opened, _PERF_EVENT_IOC_SET_BPF, program_fd)
+        fcntl.ioctl(opened, _PERF_EVENT_IOC_ENABLE, 0)
+    except OSError:
+        os.close(opened)
+        raise
+    return int(opened)
+
+
+def run_program(program_fd: int) -> None:
+    """Run a raw tracepoint program once, in this process's context (BPF_PROG_TEST_RUN, 5.10 on)."""
+    context = (_u64 * 12)()
+    attribute = _TestRun(prog_fd=program_fd, ctx_size_in=ctypes.sizeof(context), ctx_in=_address(context))
+    _bpf(_PROG_TEST_RUN, attribute)
+
+
+def recursion_misses(program_fd: int) -> int:
+    """How often a program was not run since it already was running on that CPU. 0 where the kernel does not say."""
+    info = _ProgramInfo()
+    try:
+        _bpf(_GET_INFO_BY_FD, _Info(program_fd, ctypes.sizeof(info), _address(info)))
+    except OSError:
+        return 0
+    return int(info.recursion_misses)
+
+
+def possible_cpus() -> int:
+    """Count the slots of a per-CPU map's value."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:  # noqa: PTH123 - sysfs, one line
+        last = file.read().strip().split(",")[-1].split("-")[-1]
+    return int(last) + 1
+
+
+class RingBuffer:
+    """Reads a BPF ring buffer: `poll` gives the records as bytes, oldest first."""
+
+    _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+    def __init__(self, map_fd: int, batch: int = 4096) -> None:
+        try:
+            self._library = ctypes.CDLL("libbcc_bpf.so.0", use_errno=True)
+        except OSError as error:
+            raise OSError(errno.ENOENT, "libbcc_bpf.so.0 is not installed: apt-get install python3-bpfcc") from error
+        library = self._library
+        library.bpf_new_ringbuf.restype = ctypes.c_void_p
+        library.bpf_new_ringbuf.argtypes = [ctypes.c_int, self._CALLBACK, ctypes.c_void_p]
+        library.bpf_poll_ringbuf.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        library.bpf_consume_ringbuf.argtypes = [ctypes.c_void_p]
+        library.bpf_free_ringbuf.argtypes = [ctypes.c_void_p]
+        library.bpf_free_ringbuf.restype = None
+        self._records: list[bytes] = []
+        self._batch = batch
+        self._callback = self._CALLBACK(self._take)
+        self._ring = library.bpf_new_ringbuf(map_fd, self._callback, None)
+        if not self._ring:
+            number = ctypes.get_errno()
+            raise OSError(number, f"cannot map the ring buffer: {os.strerror(number)}")
+
+    def _take(self, _context: int, data: int, size: int) -> int:
+        self._records.append(ctypes.string_at(data, size))
+        # A negative answer ends the round after this record; libbpf has already moved past it.
+        return -errno.EAGAIN if len(self._records) >= self._batch else 0
+
+    def poll(self, timeout_s: float) -> list[bytes]:
+        """Wait up to `timeout_s` seconds for records; return about `batch` of them at most."""
+        result = self._library.bpf_consume_ringbuf(self._ring)
+        if not self._records and timeout_s > 0:
+            result = self._library.bpf_poll_ringbuf(self._ring, int(timeout_s * 1000))
+        if result < 0 and result not in (-errno.EAGAIN, -errno.EINTR):
+            raise OSError(-result, os.strerror(-result))
+        taken, self._records = self._records, []
+        return taken
+
+    def close(self) -> None:
+        """Unmap the ring."""
+        if self._ring:
+            self._library.bpf_free_ringbuf(self._ring)
+            self._ring = None

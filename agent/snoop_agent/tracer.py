@@ -1,0 +1,295 @@
+"""Attaches the kernel side to one cgroup and decodes what it says. The resident half: no LLVM here.
+
+`start_tracer` compiles in a child (`compiler`), finds the cgroup to trace, attaches, and gives a `tracing.Tracer`.
+"""
+
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from snoop_agent import bpfsys, kernel, syscalls, wire
+from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, Loaded, Plan, compile_programs
+from snoop_agent.tracing import Counters, Event, NewContainer
+from snoop_report.model import Gap, GapCode
+
+LOG = logging.getLogger(__name__)
+
+_TAILS = ("walk", "emit", "announce")  # enum tail in bpf/observe.h
+_EXEC_PROGRAMS = ("snoop_exec_program", "snoop_exec_script", "snoop_exec_loader")
+_CROWDED = "another 63 tracing programs already sit on tracepoint {name}; end one of them, or use raw_tp"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One cgroup on the way from a process's own to the hierarchy's root."""
+
+    identifier: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What to trace."""
+
+    cgroup: int
+    """ID of the cgroup: a pod's, or a command's own."""
+    level: int
+    """Its depth below the hierarchy's root."""
+    own: int = 0
+    """ID of the agent's own container, never recorded."""
+    whole: bool = False
+    """The cgroup is one container, not a pod of them."""
+    waiting: bool = False
+    """Nothing counts before the first exec in it."""
+    keep_root: bool = False
+    """The root directory at the first exec is where paths end."""
+
+
+def pod_subject(places: list[Place], pod_uid: str) -> Subject:
+    """Find the pod's cgroup among `places` (leaf first): the one that carries its UID, else the container's parent.
+
+    Drivers write the UID as `pod<uid>` (cgroupfs) or `kubepods-…-pod<uid with _>.slice` (systemd).
+    """
+    depth = len(places) - 1
+    marks = {f"pod{pod_uid}", f"pod{pod_uid.replace('-', '_')}"} if pod_uid else set()
+    found = next((at for at, place in enumerate(places) if any(mark in place.name for mark in marks)), 1)
+    if depth < 2 or found == 0:
+        raise kernel.KernelError("this container's cgroup has no pod above it: is the agent running in a pod?")
+    return Subject(cgroup=places[found].identifier, level=depth - found, own=places[found - 1].identifier)
+
+
+class KernelTracer:
+    """A `tracing.Tracer` over loaded programs."""
+
+    hooks = "syscalls"
+
+    def __init__(
+        self, loaded: Loaded, attach: str, ring: bpfsys.RingBuffer, links: list[int], lacking: list[str]
+    ) -> None:
+        self.attach = attach
+        self._loaded = loaded
+        self._ring = ring
+        self._links = links
+        self._lacking = lacking
+        self._since = time.time()
+        self._cpus = bpfsys.possible_cpus()
+
+    def poll(self, timeout_s: float) -> list[Event | NewContainer]:
+        """See `tracing.Tracer`."""
+        return [decoded for raw in self._ring.poll(timeout_s) if (decoded := decode(raw)) is not None]
+
+    def counters(self) -> Mapping[int, Counters]:
+        """See `tracing.Tracer`."""
+        return {container: Counters(*total[:4]) for container, total in self._totals().items()}
+
+    def _totals(self) -> dict[int, tuple[int, ...]]:
+        found = {}
+        slots = (wire.Counters * self._cpus)()
+        for container in list(bpfsys.map_keys(self._loaded.maps["counters"])):
+            if bpfsys.map_lookup(self._loaded.maps["counters"], ctypes.c_uint64(container), slots):
+                found[container] = tuple(
+                    sum(getattr(slot, field) for slot in slots)
+                    for field in ("events", "records", "lost", "runtime", "blind")
+                )
+        return found
+
+    def gaps(self) -> list[Gap]:
+        """See `tracing.Tracer`."""
+        found = []
+        if self._lacking:
+            found.append(
+                Gap(
+                    GapCode.BLIND_SPOT,
+                    f"this kernel lacks tracepoints that Snoop listens to: {', '.join(self._lacking)}",
+                    self._since,
+                    len(self._lacking),
+                )
+            )
+        for container, total in self._totals().items():
+            if total[4]:
+                found.append(
+                    Gap(
+                        GapCode.BLIND_SPOT,
+                        "system calls of 32-bit code were seen; they are not followed",
+                        self._since,
+                        total[4],
+                        str(container),
+                    )
+                )
+        misses = sum(bpfsys.recursion_misses(descriptor) for descriptor in self._loaded.programs.values())
+        if misses:
+            found.append(Gap(GapCode.RECORDS_LOST, "the kernel skipped runs of a tracing program", self._since, misses))
+        return found
+
+    def add(self, subject: Subject) -> None:
+        """Trace another cgroup, of the same depth as the first."""
+        target = wire.Target(own=subject.own, waiting=subject.waiting, whole=subject.whole, keep_root=subject.keep_root)
+        bpfsys.map_update(self._loaded.maps["targets"], ctypes.c_uint64(subject.cgroup), target)
+
+    def remove(self, cgroup: int) -> None:
+        """Stop tracing the cgroup of that ID."""
+        bpfsys.map_delete(self._loaded.maps["targets"], ctypes.c_uint64(cgroup))
+
+    def close(self) -> None:
+        """See `tracing.Tracer`."""
+        for link in self._links:
+            with contextlib.suppress(OSError):
+                os.close(link)
+        self._links.clear()
+        self._ring.close()
+        self._loaded.close()
+
+
+_HEAD = ctypes.sizeof(wire.Record)
+
+
+def _walked(raw: bytes) -> bytes:
+    """`passwd/etc/` → `/etc/passwd`."""
+    if not raw:
+        return b"/"
+    return b"/" + b"/".join(reversed(raw.split(b"/")[:-1]))
+
+
+def decode(raw: bytes) -> Event | NewContainer | None:
+    """Read one record. None if it is none of ours: too short, or lengths that do not add up."""
+    if len(raw) < _HEAD:
+        return None
+    record = wire.Record.from_buffer_copy(raw)
+    lengths = list(record.lengths)
+    # The ring rounds sizes up to 8 bytes, so there may be more than the strings, never less.
+    if _HEAD + sum(lengths) > len(raw):
+        return None
+    strings, at = [], _HEAD
+    for length in lengths:
+        strings.append(raw[at : at + length])
+        at += length
+    asked, base, target, executable = strings
+    if record.type == wire.RECORD_CONTAINER:
+        return NewContainer(record.container, _walked(asked), record.time_ns)
+    if record.type != wire.RECORD_OBJECT:
+        return None
+    return Event(
+        container=record.container,
+        kinds=record.kinds,
+        error=record.error,
+        flags=record.flags,
+        time_ns=record.time_ns,
+        dev=record.dev,
+        ino=record.ino,
+        mount=record.mount,
+        mode=record.mode,
+        tgid=record.tgid,
+        asked=asked,
+        base=b"" if record.flags & wire.BASE_OUTSIDE and not base else _walked(base),
+        target=_walked(target) if record.flags & wire.RESOLVED else b"",
+        executable=_walked(executable) if executable else b"",
+    )
+
+
+def ways(wanted: str = "auto") -> list[str]:
+    """Ways of attaching to try, best first."""
+    if wanted != "auto":
+        return [wanted]
+    return [ATTACH_TRACEPOINT, ATTACH_RAW] if kernel.may_open_perf_events() else [ATTACH_RAW]
+
+
+def start_tracer(
+    find: Callable[[list[Place]], Subject],
+    *,
+    attach: str = "auto",
+    plan: Plan | None = None,
+    scratch: Path | None = None,
+) -> KernelTracer:
+    """Compile, load and attach. `find` is given this process's cgroups (leaf first) and says what to trace.
+
+    `attach`: `auto`, `tracepoint` or `raw_tp`. KernelError with one line says why this machine cannot be traced.
+    """
+    if not kernel.may_trace():
+        raise kernel.KernelError("tracing needs CAP_BPF and CAP_PERFMON (or root)")
+    kernel.machine()
+    if not kernel.BTF_PATH.exists():
+        kernel.Btf.of_running_kernel()  # says what is missing
+    first = plan or Plan(ATTACH_RAW)
+    problem: kernel.KernelError | None = None
+    for way in ways(attach):
+        try:
+            return _start(find, replace(first, attach=way), scratch)
+        except kernel.KernelError as error:
+            LOG.debug("attaching by %s: %s", way, error)
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _start(find: Callable[[list[Place]], Subject], plan: Plan, scratch: Path | None) -> KernelTracer:
+    loaded = compile_programs(plan, scratch)
+    links: list[int] = []
+    ring = None
+    try:
+        _fill(loaded, plan)
+        subject = find(_whereabouts(loaded))
+        levels = (ctypes.c_uint32 * wire.LEVELS)(subject.level)
+        bpfsys.map_update(loaded.maps["configs"], ctypes.c_uint32(0), wire.Config(1, levels))
+        ring = bpfsys.RingBuffer(loaded.maps["ring"])
+        lacking = _attach(loaded, plan, links)
+        tracer = KernelTracer(loaded, plan.attach, ring, links, lacking)
+        # Last: nothing is recorded by half the hooks.
+        tracer.add(subject)
+    except BaseException as error:
+        for link in links:
+            os.close(link)
+        if ring is not None:
+            ring.close()
+        loaded.close()
+        if isinstance(error, OSError):
+            raise kernel.KernelError(f"cannot attach by {plan.attach}: {error.strerror}") from error
+        raise
+    return tracer
+
+
+def _fill(loaded: Loaded, plan: Plan) -> None:
+    """Set the tables that the programs read: system calls and tail calls."""
+    for number, call in syscalls.numbers(kernel.machine()).items():
+        row = wire.Call(call.kinds, call.how, call.name, call.dirfd, call.extra)
+        bpfsys.map_update(loaded.maps["calls"], ctypes.c_uint32(number), row)
+    for suffix in ("raw", "tp") if plan.attach == ATTACH_TRACEPOINT else ("raw",):
+        for index, tail in enumerate(_TAILS):
+            program = ctypes.c_uint32(loaded.programs[f"snoop_{tail}_{suffix}"])
+            bpfsys.map_update(loaded.maps[f"tails_{suffix}"], ctypes.c_uint32(index), program)
+
+
+def _whereabouts(loaded: Loaded) -> list[Place]:
+    bpfsys.run_program(loaded.programs["snoop_whereabouts"])
+    found = wire.Whereabouts()
+    bpfsys.map_lookup(loaded.maps["whereabouts"], ctypes.c_uint32(0), found)
+    return [Place(one.id, one.name.decode(errors="replace")) for one in found.cgroups if one.id]
+
+
+def _attach(loaded: Loaded, plan: Plan, links: list[int]) -> list[str]:
+    """Attach everything; `links` collects the descriptors. Returns the tracepoints that this kernel lacks."""
+    lacking: list[str] = []
+    # Exec first: what it tells (the container's first instruction) cannot be learned later.
+    links.extend(bpfsys.attach_raw_tracepoint(loaded.programs[name], "sched_process_exec") for name in _EXEC_PROGRAMS)
+    program = loaded.programs["snoop_sys_exit"]
+    if plan.attach == ATTACH_RAW:
+        links.append(bpfsys.attach_raw_tracepoint(program, "sys_exit"))
+        return lacking
+    for call in syscalls.numbers(kernel.machine()).values():
+        name = call.exit_tracepoint
+        identifier = loaded.tracepoints.get(name)
+        if identifier is None:
+            lacking.append(name)
+            continue
+        try:
+            links.append(bpfsys.attach_tracepoint(program, identifier))
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise kernel.KernelError(_CROWDED.format(name=name)) from error
+            raise
+    return lacking
