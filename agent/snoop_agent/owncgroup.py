@@ -87,9 +87,7 @@ class OwnCgroup:
 
 def _open_parent() -> tuple[int, str]:
     """Open this process's own cgroup directory, and tell its path."""
-    own = next(
-        (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "/"
-    )
+    own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), "/")
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, rest = line.partition(" - ")
         if rest.split(" ", 1)[0] != "cgroup2":

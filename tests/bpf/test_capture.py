@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.bpf.conftest import Bench, Run
 
 from snoop_agent import wire
 from snoop_agent.compiler import Plan
-from tests.bpf.conftest import Bench, Run
 
 Traced = Callable[..., Run]
 Build = Callable[[str], str]
