@@ -5,7 +5,8 @@ keep working. Times are RFC 3339 in UTC with milliseconds. Anything malformed ra
 """
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from snoop_report.model import (
 from snoop_report.paths import escape, unescape
 
 JSON = dict[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
 
@@ -164,7 +166,7 @@ def loads_acknowledgement(text: str | bytes) -> Acknowledgement:
         resend=doc.boolean("resend"),
         containers={
             key: Identity(name=one.text("name"), image=one.text("image"), digest=one.text("digest"))
-            for key in identities.keys()
+            for key in identities
             for one in [identities.child(key)]
         },
         ca_bundle=doc.text("ca_bundle"),
@@ -188,7 +190,7 @@ def _container_to_dict(container: ContainerReport, derived: bool) -> JSON:
         shaped["files"] = files
         shaped["unique_files"] = len(files)
         shaped["missing"] = [escape(path) for path in container.missing]
-    shaped["observations"] = [_observation_to_dict(one) for one in _ordered(container.observations.values())]
+    shaped["observations"] = [observation_to_dict(one) for one in _ordered(container.observations.values())]
     return shaped
 
 
@@ -196,7 +198,8 @@ def _ordered(observations: Iterable[Observation]) -> list[Observation]:
     return sorted(observations, key=lambda seen: (seen.path, seen.target, seen.outcome))
 
 
-def _observation_to_dict(seen: Observation) -> JSON:
+def observation_to_dict(seen: Observation) -> JSON:
+    """Shape one observation for JSON, for writers that stream them."""
     shaped: JSON = {
         "path": escape(seen.path),
         "outcome": seen.outcome.value,
@@ -242,7 +245,7 @@ def _container_from(doc: "_Reader", started: float) -> ContainerReport:
     container = ContainerReport(
         id=doc.text("id") or doc.text("name"),
         cgroup_id=doc.integer("cgroup_id", 0),
-        cgroup_path=unescape(doc.text("cgroup_path")),
+        cgroup_path=doc.path("cgroup_path"),
         name=doc.text("name"),
         image=doc.text("image"),
         digest=doc.text("digest"),
@@ -256,15 +259,15 @@ def _container_from(doc: "_Reader", started: float) -> ContainerReport:
             container.observations[seen.key] = seen
     else:
         for text in doc.strings("files"):
-            path = unescape(text)
+            path = doc.convert("files", text, unescape)
             seen = Observation(path, "", Outcome.EXISTS, frozenset({Kind.READ}), started, started)
             container.observations[seen.key] = seen
     return container
 
 
 def _observation_from(doc: "_Reader") -> Observation:
-    path = unescape(doc.text("path"))
-    target = path if doc.boolean("resolved") else unescape(doc.text("target"))
+    path = doc.path("path")
+    target = path if doc.boolean("resolved") else doc.path("target")
     first = doc.time("first_seen")
     return Observation(
         path=path,
@@ -273,7 +276,7 @@ def _observation_from(doc: "_Reader") -> Observation:
         kinds=frozenset(doc.convert("kinds", text, Kind) for text in doc.strings("kinds")),
         first_seen=first,
         last_seen=max(first, doc.time("last_seen")),
-        executable=unescape(doc.text("executable")),
+        executable=doc.path("executable"),
         volume=doc.boolean("volume"),
         collapsed=doc.boolean("collapsed"),
     )
@@ -303,8 +306,8 @@ class _Reader:
             raise FormatError(f"{self._place}.{key}: expected {kind.__name__}, found {type(value).__name__}")
         return value
 
-    def keys(self) -> list[str]:
-        return list(self._document)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._document)
 
     def has(self, key: str) -> bool:
         return key in self._document
@@ -313,15 +316,24 @@ class _Reader:
         return self._document.get(key)
 
     def text(self, key: str) -> str:
-        return self._get(key, str, "")
+        return self._valid(key, self._get(key, str, ""))
+
+    def path(self, key: str) -> str:
+        return self.convert(key, self.text(key), unescape)
+
+    def _valid(self, key: str, text: str) -> str:
+        # JSON can spell what is no Unicode text: half a surrogate pair. Neither UTF-8 nor a database takes it.
+        if not text.isascii() and _SURROGATE.search(text):
+            raise FormatError(f"{self._place}.{key}: half of a surrogate pair")
+        return text
 
     def boolean(self, key: str) -> bool:
         return self._get(key, bool, False)
 
     def integer(self, key: str, default: int) -> int:
         value = self._get(key, int, default)
-        if value < 0:
-            raise FormatError(f"{self._place}.{key}: {value} is negative")
+        if not 0 <= value < 1 << 63:
+            raise FormatError(f"{self._place}.{key}: {'negative' if value < 0 else 'too large'}")
         return value
 
     def time(self, key: str) -> float:
@@ -339,13 +351,13 @@ class _Reader:
 
     def texts(self, key: str) -> dict[str, str]:
         found = self.child(key)
-        return {name: found.text(name) for name in found.keys()}
+        return {name: found.text(name) for name in found}
 
     def strings(self, key: str) -> list[str]:
         values = self._get(key, list, [])
         if not all(isinstance(value, str) for value in values):
             raise FormatError(f"{self._place}.{key}: expected strings")
-        return values
+        return [self._valid(key, value) for value in values]
 
     def child(self, key: str) -> "_Reader":
         return _Reader(self._get(key, dict, {}), f"{self._place}.{key}")

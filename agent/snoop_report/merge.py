@@ -7,19 +7,26 @@ from snoop_report.model import ContainerReport, Gap, GapCode, Observation, Repor
 
 
 def observe(container: ContainerReport, seen: Observation) -> bool:
-    """Add one observation to `container`, in place. True if it tells a new path or a new kind of use."""
+    """Add one observation to `container`, in place. True if it tells something new: a path, a kind of use, a place."""
     known = container.observations.get(seen.key)
     if known is None:
         container.observations[seen.key] = replace(seen)
         return True
-    fresh = not seen.kinds <= known.kinds
-    if seen.first_seen < known.first_seen:
-        known.executable = seen.executable or known.executable
+    fresh = not seen.kinds <= known.kinds or known.volume > seen.volume or known.collapsed > seen.collapsed
+    if _first(seen) < _first(known):
+        known.executable = seen.executable
         known.first_seen = seen.first_seen
     known.last_seen = max(known.last_seen, seen.last_seen)
     known.kinds |= seen.kinds
-    known.volume = known.volume or seen.volume
+    # Seen once on the container's own root, with a name, it is used there, whatever was mounted over it at other times.
+    known.volume = known.volume and seen.volume
+    known.collapsed = known.collapsed and seen.collapsed
     return fresh
+
+
+def _first(seen: Observation) -> tuple[float, bool, str]:
+    """Order by time; at the same time a known program comes first, then any order that does not depend on ours."""
+    return (seen.first_seen, not seen.executable, seen.executable)
 
 
 def merge_gaps(gaps: Iterable[Gap]) -> list[Gap]:

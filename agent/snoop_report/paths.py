@@ -1,8 +1,8 @@
-"""Path names: lexical normal form, and a reversible way to write any Linux file name into JSON.
+r"""Path names: lexical normal form, and a reversible way to write any Linux file name into JSON.
 
 A Linux path is bytes without NUL. In memory it is a str decoded with surrogateescape (PEP 383). JSON wants valid
-Unicode, so a path that is not UTF-8 is written with each stray byte as \\xNN. To stay reversible, a valid path that
-happens to hold the four characters \\xNN gets its backslash written as \\x5c. Every other path is written as it is.
+Unicode, so a path that is not UTF-8 is written with each stray byte as \xNN. To stay reversible, a valid path that
+happens to hold the four characters \xNN gets its backslash written as \x5c. Every other path is written as it is.
 """
 
 import re
@@ -53,7 +53,9 @@ def escape(path: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """Read what `escape` wrote."""
+    """Read what `escape` wrote. ValueError if no file can be named so."""
+    if "\0" in text:
+        raise ValueError("a NUL in a path")
     if not _ESCAPE.search(text):
         return text
     raw = bytearray()
@@ -63,4 +65,6 @@ def unescape(text: str) -> str:
         raw.append(int(match.group(1), 16))
         position = match.end()
     raw += text[position:].encode("utf-8", "surrogateescape")
+    if 0 in raw:
+        raise ValueError("a NUL in a path")
     return bytes(raw).decode("utf-8", "surrogateescape")

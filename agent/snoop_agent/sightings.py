@@ -1,0 +1,85 @@
+"""What one record of the kernel says: a path, what it led to, with what outcome; or why there is none. Pure."""
+
+import errno
+from typing import NamedTuple
+
+from snoop_agent import wire
+from snoop_agent.tracing import Event
+from snoop_report.model import GapCode, Outcome
+from snoop_report.paths import decode, normalise
+
+_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+
+# Beyond these a string of a truncated record may be the one that was cut: bytes as in bpf/observe.h; of the components,
+# some of the walk's steps may have been mounts.
+_WHOLE_BYTES = wire.NAME_MAX - 256
+_WHOLE_COMPONENTS = 900
+
+
+class Sighting(NamedTuple):
+    """What one event tells. Paths are the container's, absolute and normal."""
+
+    path: bytes
+    """Empty: there is nothing to record."""
+    target: bytes
+    outcome: Outcome
+    collapsed: bool
+    executable: bytes
+    gaps: tuple[GapCode, ...]
+
+
+def outcome_of(error: int) -> Outcome:
+    """Tell what the kernel's answer (0 or -errno) says of the path."""
+    if not error:
+        return Outcome.EXISTS
+    if -error in _MISSING:
+        return Outcome.MISSING
+    return Outcome.DENIED if -error in _DENIED else Outcome.FAILED
+
+
+def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
+    """Turn an event into a sighting; nothing that could not be seen is made up.
+
+    `exclude` are path prefixes. If only one of the asked and the resolved path is excluded, the other one is recorded:
+    /proc/self/exe is excluded and the program that it leads to is not, /etc/mtab is a file of the image although it
+    leads to /proc.
+    """
+    outcome = outcome_of(event.error)
+    used = outcome is Outcome.EXISTS
+    gaps: list[GapCode] = []
+    truncated = event.flags & wire.TRUNCATED
+    if truncated and used:
+        gaps.append(GapCode.PATH_TRUNCATED)
+    if event.flags & wire.ASKED_UNREADABLE and used:
+        gaps.append(GapCode.PATH_UNREADABLE)
+
+    asked = b"" if truncated and len(event.asked) >= wire.NAME_MAX - 1 else event.asked
+    if asked and (event.flags & wire.BASE_OUTSIDE or (truncated and not _whole(event.base))):
+        asked = b""
+    path = _absolute(asked, event.base) if asked else b""
+
+    outside = bool(event.flags & wire.OUTSIDE)
+    collapsed = bool(event.flags & (wire.DELETED | wire.OUTSIDE))
+    target = b"" if outside or (truncated and not _whole(event.target)) else event.target
+
+    if used and not path and not target and not gaps:
+        gaps.append(GapCode.BLIND_SPOT)
+    if path.startswith(exclude):
+        path = b""
+    if target.startswith(exclude):
+        target = b""
+    executable = b"" if truncated and not _whole(event.executable) else event.executable
+    return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps))
+
+
+def _absolute(asked: bytes, base: bytes) -> bytes:
+    start = decode(base) or "/"
+    # An absolute name starts at the process's root, which `base` is then.
+    return normalise(decode(asked), base=start, root=start if asked[:1] == b"/" else "/").encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def _whole(path: bytes) -> bool:
+    return len(path) < _WHOLE_BYTES and path.count(b"/") < _WHOLE_COMPONENTS
