@@ -1,0 +1,53 @@
+"""Brings a store to the schema of this program, step by step, or refuses one that is newer.
+
+A new store is made in the current shape at once. A step turns version n - 1 into version n; it is never changed once
+released, and so names its tables and columns in SQL of its own, not through `schema`.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, insert, inspect, select, update
+
+from snoop_operator.store import schema
+from snoop_operator.store.interface import StoreError, StoreTooNewError
+
+Step = Callable[[Connection], None]
+
+VERSION = 1
+STEPS: Mapping[int, Step] = {}
+
+
+def prepare(connection: Connection, version: int = VERSION, steps: Mapping[int, Step] = STEPS) -> tuple[str, bool]:
+    """Make or migrate the tables within the caller's transaction. Returns the store's ID and whether it is new."""
+    if not inspect(connection).has_table("meta"):
+        return _create(connection, version), True
+    found = {row.key: row.value for row in connection.execute(select(schema.meta))}
+    try:
+        stored, identifier = int(found["schema_version"]), found["store_id"]
+    except (KeyError, ValueError) as error:
+        raise StoreError(
+            "the store has a table 'meta' that is not Snoop's: give Snoop a database of its own"
+        ) from error
+    if stored > version:
+        raise StoreTooNewError(
+            f"the store has schema version {stored}, this program knows {version}: run the version of snoop-operator "
+            "that wrote it, or a newer one"
+        )
+    for number in range(stored + 1, version + 1):
+        steps[number](connection)
+        _set(connection, "schema_version", str(number))
+    return identifier, False
+
+
+def _create(connection: Connection, version: int) -> str:
+    schema.metadata.create_all(connection)
+    identifier = secrets.token_hex(16)
+    for key, value in (("schema_version", str(version)), ("store_id", identifier)):
+        connection.execute(insert(schema.meta).values(key=key, value=value))
+    connection.execute(insert(schema.path).values(id=schema.EMPTY_PATH, hash=b"", name=""))
+    return identifier
+
+
+def _set(connection: Connection, key: str, value: str) -> None:
+    connection.execute(update(schema.meta).where(schema.meta.c.key == key).values(value=value))
