@@ -224,6 +224,26 @@ int snoop_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 }
 #endif
 
+/* Where a mapped file lies for who opened it. What overlayfs maps is the layer's own file, on a mount that nobody sees;
+ * since 6.7 the path that was opened is kept beside it (struct backing_file in fs/file_table.c), before that it is
+ * f_path. The flag that tells such files has moved between versions, so they are known by their mounts. */
+static __always_inline void path_of_mapped(void *task, void *file, struct snoop_path *path)
+{
+	LOAD(path->mnt, file, file_f_path_mnt);
+	LOAD(path->dentry, file, file_f_path_dentry);
+#ifdef OFF_backing_file_user_path
+	void *mine = mount_namespace_of(task);
+	struct snoop_path opened = {};
+
+	if (GET(void *, mount_of(path->mnt), mount_mnt_ns) == mine)
+		return;
+	LOAD_AT(opened.mnt, file + OFF_backing_file_user_path + OFF_path_mnt);
+	LOAD_AT(opened.dentry, file + OFF_backing_file_user_path + OFF_path_dentry);
+	if (opened.mnt && GET(void *, mount_of(opened.mnt), mount_mnt_ns) == mine)
+		*path = opened;
+#endif
+}
+
 /* Common to the exec hooks: a record about `file`, or about a name alone. */
 static __always_inline int on_exec(struct bpf_raw_tracepoint_args *ctx, const char *name, void *file, __u32 flags)
 {
@@ -243,12 +263,13 @@ static __always_inline int on_exec(struct bpf_raw_tracepoint_args *ctx, const ch
 		take_base(e, target, task, AT_FDCWD_VALUE);
 	}
 	if (file) {
-		void *dentry = GET(void *, file, file_f_path_dentry);
+		struct snoop_path path = {};
 
+		path_of_mapped(task, file, &path);
 		/* A memfd has no path; that it was run is known by who opened what. */
-		if (is_anonymous(dentry))
+		if (is_anonymous(path.dentry))
 			return 0;
-		take_object(e, GET(void *, file, file_f_path_mnt), dentry);
+		take_object(e, path.mnt, path.dentry);
 	}
 	if (!is_new(e, target, task))
 		return 0;

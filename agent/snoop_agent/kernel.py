@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-BTF_PATH = Path("/sys/kernel/btf/vmlinux")
+BTF_PATH = Path(os.environ.get("SNOOP_BTF") or "/sys/kernel/btf/vmlinux")
+"""The kernel's types. SNOOP_BTF names another file: a kernel that carries none can be described by one."""
 
 # Every member that bpf/*.h reads. `a.b` reaches into an embedded struct or union.
 MEMBERS: dict[str, tuple[str, ...]] = {
@@ -42,6 +43,9 @@ ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("mm_struct", "mm_mt_ma_root", ("mm_mt.ma_root",), False),
     ("mm_struct", "mmap", ("mmap",), False),
     ("vm_area_struct", "vm_next", ("vm_next",), False),
+    ("backing_file", "user_path", ("user_path",), False),
+    ("path", "mnt", ("mnt",), True),
+    ("path", "dentry", ("dentry",), True),
     ("maple_range_64", "pivot", ("pivot",), False),
     ("maple_range_64", "slot", ("slot",), False),
     ("maple_arange_64", "pivot", ("pivot",), False),

@@ -1,8 +1,9 @@
 """What a command touches is in its records: the name it asked for, what that led to, and how it ended."""
 
 import os
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -318,3 +319,33 @@ def test_what_finds_no_room_is_counted_and_told_on_the_next_touch(attach: str, t
         assert set(files) <= run.asked(kind=wire.READ)
     finally:
         bench.close()
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Iterator[Path]:
+    """A root file system as containers have it: an overlay over the machine's own /usr."""
+    for name in ("lower", "upper", "work", "root"):
+        (tmp_path / name).mkdir()
+    lower = tmp_path / "lower"
+    loader = os.path.realpath("/lib64/ld-linux-x86-64.so.2")
+    for path in ("/usr/bin/true", loader, os.path.realpath("/lib/x86_64-linux-gnu/libc.so.6")):
+        copy = lower / path.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    for name in ("bin", "lib", "lib64"):
+        (lower / name).symlink_to(f"usr/{name}")
+    (lower / "usr/lib64").mkdir(exist_ok=True)
+    (lower / "usr/lib64/ld-linux-x86-64.so.2").symlink_to(loader)
+    options = f"lowerdir={lower},upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, tmp_path / "root"], check=True)
+    yield tmp_path / "root"
+    subprocess.run(["umount", tmp_path / "root"], check=True)
+
+
+def test_in_an_overlay_the_loader_has_its_name_and_not_the_layers(traced: Traced, overlay: Path) -> None:
+    run = traced(["/bin/true"], root=overlay)
+    loader = os.path.realpath("/lib64/ld-linux-x86-64.so.2")
+    assert run.status == 0
+    (event,) = [event for event in run.events if event.flags & wire.INTERPRETER]
+    assert event.target == os.fsencode(loader)
+    assert not event.flags & (wire.OUTSIDE | wire.VOLUME)
