@@ -1,0 +1,50 @@
+# What a person types. Each target is a script that says what it does; this file only names them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.PHONY: help install lint format test e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Bring what apt and pip have to bring, and make .venv
+	@scripts/install
+
+lint: install ## ruff, mypy, import-linter, shellcheck, Dockerfiles
+	@scripts/lint
+
+format: install ## Let ruff write the code as it should look
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format .
+
+test: install ## Lint, then every test that needs no cluster (arguments: make test T="tests/chart -k rbac")
+	@scripts/test $(T)
+
+e2e: install ## The tests that need a cluster: brings it up, builds the images, runs tests/e2e
+	@scripts/e2e $(T)
+
+images: install ## Build both images; print their sizes, layer by layer
+	@scripts/images
+
+chart: ## Copy crds/snoopprofile.yaml into the chart
+	@scripts/chart
+
+lock: ## Pin the Python dependencies anew (requirements/*.txt)
+	@scripts/lock
+
+cluster-up: ## A real Kubernetes on this machine (root; about 10 minutes the first time, seconds after)
+	@tests/cluster/up
+
+cluster-down: ## Stop it; nothing stays behind but the cache
+	@tests/cluster/down
+
+cluster-env: ## The export lines for it: eval "$$(make -s cluster-env)"
+	@tests/cluster/env
+
+demo: install ## From nothing to `kubectl get snoopprofiles`, with nginx and a pod of two containers
+	@scripts/demo
+
+demo-down: ## Undo make demo
+	@scripts/demo-down
+
+clean: ## Remove .venv and what tools left in the checkout
+	@rm -rf .venv .demo *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
