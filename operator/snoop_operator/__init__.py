@@ -1,1 +1,1 @@
-"""The operator: watches SnoopProfiles, injects the sidecar, takes reports in, and says what it learned in the status."""
+"""The operator: watches SnoopProfiles, injects the sidecar, takes reports in, and tells in the status what it knows."""

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from snoop_operator import export, logs, settings
+from snoop_operator import logs, settings
 from snoop_operator.apiclient import ClusterError, NoClusterError, connect
 from snoop_operator.cluster import Cluster
 from snoop_operator.parts import Parts, version
 from snoop_operator.settings import Settings
+from snoop_operator.store import export
 from snoop_operator.store.interface import StoreError
 from snoop_operator.store.sql import open_sqlite
 from snoop_operator.supervision import HopelessError, Supervisor

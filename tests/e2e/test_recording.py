@@ -78,7 +78,8 @@ def test_two_containers_are_told_apart_by_name_image_and_digest(space: Space, ng
 
 def test_a_container_that_crashes_goes_on_being_recorded(space: Space) -> None:
     space.profile()
-    script = "if [ -e /data/second ]; then cat /etc/issue; while :; do sleep 1; done; fi; : > /data/second; cat /etc/passwd; exit 1"
+    again = f"if [ -e /data/second ]; then cat /etc/issue; {SLEEP}; fi"
+    script = f"{again}; : > /data/second; cat /etc/passwd; exit 1"
     space.apply(
         shell_pod(
             "app",
