@@ -52,7 +52,7 @@ static __always_inline int is_compat(void)
 #endif
 
 /* Counted, so that the report can say that something was not seen. */
-static __always_inline int blind_to_compat(void)
+static __always_inline int count_blind(void)
 {
 	struct snoop_counters *count;
 	__u64 container, key = 0;
@@ -78,12 +78,14 @@ static __always_inline int on_syscall(int which, void *regs, long number, long r
 	int dirfd = AT_FDCWD_VALUE;
 
 	if (is_compat())
-		return blind_to_compat();
+		return count_blind();
 	call = calls.lookup(&index);
 	if (!call || !call->how)
 		return 0;
 	if (call->how == SNOOP_BY_EXEC && result >= 0)
 		return 0;
+	if (call->how == SNOOP_BY_BLIND)
+		return result >= 0 ? count_blind() : 0;
 	e = begin(which, &container, &target);
 	if (!e)
 		return 0;
@@ -283,8 +285,14 @@ int snoop_exec_program(struct bpf_raw_tracepoint_args *ctx)
 	void *bprm = (void *)ctx->args[2];
 	void *name = GET(void *, bprm, linux_binprm_filename);
 	int script = name != GET(void *, bprm, linux_binprm_interp);
+	__u8 head[5] = {};
+	int emit;
 
-	if (on_exec(ctx, name, script ? 0 : GET(void *, bprm, linux_binprm_file), 0))
+	emit = on_exec(ctx, name, script ? 0 : GET(void *, bprm, linux_binprm_file), 0);
+	LOAD_AT(head, bprm + OFF_linux_binprm_buf);
+	if (head[0] == 0x7f && head[1] == 'E' && head[4] == ELFCLASS32_VALUE)
+		count_blind();
+	if (emit)
 		tails_raw.call(ctx, TAIL_WALK);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #define O_PATH_FLAG 010000000
 #define AT_FDCWD_VALUE -100
 #define AT_BASE_TYPE 7
+#define ELFCLASS32_VALUE 1
 
 static __always_inline int is_error_pointer(const void *pointer)
 {

@@ -65,6 +65,7 @@ enum snoop_call_how {
 	SNOOP_BY_OPENAT2 = 3, /* the same, flags in struct open_how */
 	SNOOP_BY_FD = 4,      /* a descriptor is all there is */
 	SNOOP_BY_EXEC = 5,    /* failures only: sched_process_exec tells of the rest */
+	SNOOP_BY_BLIND = 6,   /* opens a way to files that this hook set cannot follow: counted */
 };
 
 struct snoop_call {
@@ -111,7 +112,7 @@ struct snoop_counters {
 	__u64 records; /* left the kernel */
 	__u64 lost;    /* found no room in the ring; tried again on the next touch */
 	__u64 runtime; /* the container runtime's own, before the container's first exec */
-	__u64 blind;   /* calls that this hook set cannot follow: those of 32-bit code */
+	__u64 blind;   /* ways to files that this hook set cannot follow: 32-bit code, io_uring, file handles */
 };
 
 /* A seen object. */

@@ -34,7 +34,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "cgroup_subsys_state": ("cgroup",),
     "cgroup": ("kn",),
     "kernfs_node": ("id", "name"),
-    "linux_binprm": ("filename", "interp", "file"),
+    "linux_binprm": ("filename", "interp", "file", "buf"),
     "vm_area_struct": ("vm_start", "vm_end", "vm_file"),
 }
 # Members of which a kernel has one or the other: (name that bpf/*.h uses, candidates, required).

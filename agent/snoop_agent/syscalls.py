@@ -6,6 +6,7 @@ Numbers: x86-64 from arch/x86/entry/syscalls/syscall_64.tbl, aarch64 from includ
 from dataclasses import dataclass
 
 from snoop_agent.wire import (
+    BY_BLIND,
     BY_EXEC,
     BY_FD,
     BY_NAME,
@@ -81,6 +82,8 @@ CALLS: tuple[Call, ...] = (
     Call("linkat", STAT, BY_NAME, 1, 0, x86_64=265, aarch64=37),
     Call("getxattr", STAT, BY_NAME, 0, x86_64=191, aarch64=8),
     Call("lgetxattr", STAT, BY_NAME, 0, x86_64=192, aarch64=9),
+    Call("io_uring_setup", 0, BY_BLIND, NO_ARGUMENT, x86_64=425, aarch64=425),
+    Call("open_by_handle_at", 0, BY_BLIND, NO_ARGUMENT, x86_64=304, aarch64=265),
     Call("inotify_add_watch", STAT, BY_NAME, 1, x86_64=254, aarch64=27),
 )
 """Of rename and link, the name that was there; an unlinked or renamed name existed, and so is evidence."""

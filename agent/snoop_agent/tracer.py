@@ -116,7 +116,7 @@ class KernelTracer:
                 found.append(
                     Gap(
                         GapCode.BLIND_SPOT,
-                        "system calls of 32-bit code were seen; they are not followed",
+                        "32-bit code, io_uring or file handles were in use: what was opened that way is not known",
                         self._since,
                         total[4],
                         str(container),

@@ -14,7 +14,7 @@ ASKED_UNREADABLE, TRUNCATED, RESOLVED, VOLUME, DELETED, OUTSIDE, BASE_OUTSIDE, I
 ASKED, BASE, TARGET, EXE = range(4)
 
 NO_ARGUMENT = 0xFF
-BY_NAME, BY_OPEN, BY_OPENAT2, BY_FD, BY_EXEC = range(1, 6)
+BY_NAME, BY_OPEN, BY_OPENAT2, BY_FD, BY_EXEC, BY_BLIND = range(1, 7)
 
 _u8, _u16, _u32, _s32, _u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64
 

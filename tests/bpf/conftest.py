@@ -38,6 +38,8 @@ class Run:
     counters: Counters
     strangers: int
     """Records of any other container."""
+    blind: int
+    """Ways to files that could not be followed."""
 
     def asked(self, *, kind: int = 0, error: int = 0) -> set[str]:
         return {
@@ -106,6 +108,7 @@ class Bench:
             [one for one in told if isinstance(one, NewContainer)],
             counters.get(mine, Counters(0, 0, 0, 0)),
             len([one for one in told if one.container != mine]),
+            sum(gap.count for gap in self.tracer.gaps() if gap.container == str(mine)),
         )
 
     def close(self) -> None:

@@ -93,6 +93,7 @@ def test_every_member_of_a_struct_is_mirrored(header: Path) -> None:
                 "BY_OPENAT2",
                 "BY_FD",
                 "BY_EXEC",
+                "BY_BLIND",
                 "CGROUP_DEPTH",
                 "CGROUP_NAME",
                 "LEVELS",
