@@ -104,6 +104,27 @@ def test_a_mistake_is_told_in_one_line(arguments: list[str], words: str) -> None
     assert done.returncode in (125, 127)
 
 
+def test_a_kernel_without_types_is_told_in_one_line() -> None:
+    done = snoop("--", "true", env={**os.environ, "SNOOP_BTF": "/no/such/btf"})
+    assert done.stderr.startswith("snoop: no BTF: /no/such/btf does not exist")
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("raise ImportError('No module named bcc')", "snoop: BCC is not installed for "),
+        ("", "snoop: the Python package `bcc` found here is not BCC"),
+    ],
+)
+def test_a_missing_bcc_is_told_in_one_line_with_the_way_out(module: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "bcc.py").write_text(module)
+    done = snoop("--", "true", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.stderr.startswith(words)
+    assert "apt-get install python3-bpfcc" in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (125, 1)
+
+
 def test_whoever_is_not_root_is_told_so() -> None:
     done = subprocess.run(
         [
