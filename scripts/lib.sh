@@ -87,6 +87,9 @@ use_cluster() {
   eval "$(tests/cluster/env)"
 }
 
+# Which cluster kubectl speaks to.
+cluster_address() { kubectl config view --minify --output jsonpath='{.clusters[0].cluster.server}'; }
+
 # Pushes an image that was built here to where the cluster's nodes pull from; prints its reference by digest.
 publish() { # NAME:TAG
   local digest
