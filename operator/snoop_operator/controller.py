@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -100,6 +100,8 @@ class Controller:
         """List everything, then follow the changes until kopf dies (an exception) or this is cancelled."""
         await self._first_list()
         tasks = await kopf.spawn_tasks(
+            # Not asked of the system: a container's user need not be in its passwd.
+            identity=cast("Any", "snoop-operator"),
             registry=self._registry(), settings=_settings(), standalone=True, clusterwide=True
         )
         # kopf takes the loop's signal handlers for itself.

@@ -122,7 +122,8 @@ async def _listen(
     app = web.Application(client_max_size=_BODY)
     for some in routes:
         app.add_routes(some)
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_DRAIN)
+    # lingering_time: after a refusal, how long aiohttp reads on what is not wanted.
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_DRAIN, lingering_time=1.0)
     await runner.setup()
     try:
         context = tls.trust.context if tls is not None else None
