@@ -73,7 +73,7 @@ def trace(options: Options, version: str = "", on_start: Callable[[str], None] =
     _check(options)
     name = os.path.basename(options.command[0]) or options.command[0]  # noqa: PTH119 - not a path of ours
     try:
-        cgroup = OwnCgroup(f"snoop-trace-{os.getpid()}")
+        cgroup = OwnCgroup("snoop-trace")
     except CgroupError as error:
         raise TraceError(str(error)) from error
     try:

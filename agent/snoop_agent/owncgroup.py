@@ -4,6 +4,7 @@ It needs no controller, only the name: the kernel side tells by it which process
 mounts no cgroup2 (pure v1), the hierarchy exists all the same and is mounted for a moment.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -20,9 +21,11 @@ class CgroupError(Exception):
 class OwnCgroup:
     """A new cgroup, held by a descriptor of its parent directory."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, purpose: str, suffix: str = "") -> None:
+        """Make `<purpose>-<PID><suffix>`, and remove empty ones whose makers were killed."""
+        self.name = name = f"{purpose}-{os.getpid()}{suffix}"
         self._parent, relative = _open_parent()
+        self._sweep(purpose)
         try:
             os.mkdir(name, dir_fd=self._parent)
         except OSError as error:
@@ -32,6 +35,14 @@ class OwnCgroup:
         """From the hierarchy's root, or the cgroup namespace's."""
         self.identifier = os.stat(name, dir_fd=self._parent).st_ino
         """The kernel's cgroup ID."""
+
+    def _sweep(self, purpose: str) -> None:
+        for entry in os.listdir(self._parent):  # noqa: PTH208 - by descriptor
+            maker = entry.removeprefix(f"{purpose}-").partition("-")[0]
+            if entry.startswith(f"{purpose}-") and maker.isdecimal() and not Path(f"/proc/{maker}").exists():
+                # One that still holds processes cannot be removed, and is not.
+                with contextlib.suppress(OSError):
+                    os.rmdir(entry, dir_fd=self._parent)
 
     def join(self) -> None:
         """Move this process in."""

@@ -7,6 +7,7 @@ Feeding is idempotent and needs no order: an object's older version never overwr
 does not come back (watches and lists overlap).
 """
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ Judge = Callable[[JSON], "Refusal | None"]
 _GRAVES = 4096
 """UIDs of deleted objects that are remembered, so that a list that is older than the deletion does no harm."""
 
+_MOMENTARY = frozenset({"agent_unproven", "agent_stuck", "pod_rejected"})
 _IMAGES = 16
 """Agent images whose proof is remembered: a rollout of the operator knows two."""
 
@@ -99,8 +101,9 @@ class Change:
 class Mirror:
     """The picture. One instance, one thread."""
 
-    def __init__(self, judge: Judge = lambda raw: None) -> None:
+    def __init__(self, judge: Judge = lambda raw: None, clock: Callable[[], float] = time.time) -> None:
         self.judge = judge
+        self._clock = clock
         self._entries: dict[Kind, dict[Key, _Entry]] = {kind: {} for kind in Kind}
         self._by_namespace: dict[Kind, dict[str, dict[str, Any]]] = {kind: {} for kind in Kind}
         self._pods_by_uid: dict[str, Key] = {}
@@ -262,11 +265,11 @@ class Mirror:
         }
 
     def _pod(self, raw: JSON, before: PodState | None) -> PodState | None:
-        state = pod_state(raw)
+        state = pod_state(raw, now=self._clock())
         if not state.injected:
             if not self.has_profiles(state.namespace):
                 return None
-            state = replace(state, refusal=self.judge(raw))
+            state = replace(state, refusal=_first_reason(before, self.judge(raw)))
         elif state.agent_started:
             self.prove(state.agent_image)
         if before is not None and before.containers:
@@ -325,6 +328,14 @@ class Mirror:
         self._graves[uid] = None
         while len(self._graves) > _GRAVES:
             self._graves.popitem(last=False)
+
+
+def _first_reason(before: PodState | None, refusal: Refusal | None) -> Refusal | None:
+    """Keep what the circuit breaker said when the pod was made: once it has healed, it says it no more."""
+    known = before.refusal if before is not None else None
+    if known is not None and known.code in _MOMENTARY and refusal is not None and refusal.code == "created_before":
+        return known
+    return refusal
 
 
 def _profile(raw: JSON) -> ProfileState:

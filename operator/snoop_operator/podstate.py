@@ -10,11 +10,13 @@ from snoop_report.model import Identity
 
 _BENIGN = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons for which the kubelet lets any container wait."""
+_MOUNTING = 90.0
+"""Seconds after its scheduling by which a pod's volumes are usually mounted."""
 _WORDS = 400
 """Characters of the kubelet's message that are kept."""
 
 
-def pod_state(raw: Mapping[str, Any], refusal: Refusal | None = None) -> PodState:
+def pod_state(raw: Mapping[str, Any], refusal: Refusal | None = None, now: float = 0.0) -> PodState:
     """Trim a pod. `refusal` says why it carries no sidecar; it is dropped from a pod that does."""
     metadata = raw.get("metadata") or {}
     spec = raw.get("spec") or {}
@@ -40,7 +42,7 @@ def pod_state(raw: Mapping[str, Any], refusal: Refusal | None = None) -> PodStat
         injected=injected,
         agent_image=str(sidecar.get("image") or "") if sidecar else "",
         agent_started=bool(told.get("started")),
-        agent_trouble="" if over or not injected else _trouble(told),
+        agent_trouble="" if over or not injected else _trouble(told) or _unmounted(told, status, now),
         agent_finished=injected and over and "terminated" in (told.get("state") or {}),
         refusal=None if injected else refusal,
         containers=_identities(spec, status),
@@ -78,6 +80,21 @@ def _trouble(told: Mapping[str, Any]) -> str:
         message = ended.get("message") or f"exit code {ended.get('exitCode')}"
         return _words(str(ended.get("reason") or "Error"), message)
     return ""
+
+
+def _unmounted(told: Mapping[str, Any], status: Mapping[str, Any], now: float) -> str:
+    """Tell of volumes that are not mounted: ours may be why, and the kubelet's words for it are in no status."""
+    state = told.get("state") or {}
+    conditions = {one.get("type"): one for one in status.get("conditions") or []}
+    scheduled = conditions.get("PodScheduled") or {}
+    sandbox = conditions.get("PodReadyToStartContainers") or {}
+    if "waiting" not in state or scheduled.get("status") != "True" or sandbox.get("status") != "False":
+        return ""
+    since = seconds(str(scheduled.get("lastTransitionTime") or ""))
+    if not since or now - since < _MOUNTING:
+        return ""
+    words = f"the pod's volumes are not mounted; the agent's hostPath {names.TRACEFS_DIRECTORY} may be why"
+    return f"VolumesNotMounted: {words}"
 
 
 def _words(reason: str, message: object) -> str:

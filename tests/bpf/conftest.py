@@ -61,7 +61,7 @@ class Bench:
     """One tracer for many tests: attaching is quick, detaching from 38 tracepoints takes seconds."""
 
     def __init__(self, attach: str, plan: Plan) -> None:
-        self.cgroup = OwnCgroup(f"snoop-test-{os.getpid()}-{next(_NUMBERS)}")
+        self.cgroup = OwnCgroup("snoop-test", f"-{next(_NUMBERS)}")
         self.tracer = tracer.start_tracer(
             lambda places: tracer.Subject(self.cgroup.identifier, len(places), whole=True), attach=attach, plan=plan
         )
@@ -72,7 +72,7 @@ class Bench:
 
         The ring is not read for the first `idle_s` seconds.
         """
-        cgroup = OwnCgroup(f"snoop-test-{os.getpid()}-{next(_NUMBERS)}")
+        cgroup = OwnCgroup("snoop-test", f"-{next(_NUMBERS)}")
         mine = cgroup.identifier
         self.tracer.add(tracer.Subject(mine, 0, whole=True, waiting=True, keep_root=root is not None))
 

@@ -214,3 +214,20 @@ def test_nothing_is_left_behind() -> None:
     before = cgroups()
     snoop("--", "true")
     assert cgroups() == before
+
+
+def test_what_a_killed_snoop_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    script = f"echo $$ > {tmp_path}/pid; exec sleep 60"
+    with subprocess.Popen([SNOOP, "trace", "--", "sh", "-c", script]) as running:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        name = f"snoop-trace-{running.pid}"
+        running.kill()
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    time.sleep(0.2)
+    left = [root / name for root in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")) if (root / name).exists()]
+    assert left
+    snoop("--", "true")
+    assert not left[0].exists()
