@@ -76,6 +76,9 @@ static __always_inline int counts(struct snoop_target *target, void *task)
 
 	if (target->waiting)
 		return 0;
+	/* A command of its own has no runtime, and may live in the machine's mount namespace. */
+	if (target->whole)
+		return 1;
 	file = executable_of(task, &key);
 	if (!file)
 		return 1;

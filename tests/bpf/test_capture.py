@@ -394,3 +394,18 @@ def test_32_bit_code_is_a_gap(traced: Traced, tmp_path: Path) -> None:
     assert run.status == 7
     assert run.blind >= 1
     assert run.one(str(program)).kinds == wire.EXECUTE
+
+
+def test_a_process_that_leaves_its_mount_namespace_is_still_seen(
+    traced: Traced, c_program: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    program = c_program(
+        f"""#define _GNU_SOURCE
+        #include <fcntl.h>
+        #include <sched.h>
+        int main(void) {{ return unshare(CLONE_NEWNS) || open("{tmp_path}/file", O_RDONLY) < 0; }}"""
+    )
+    run = traced([program])
+    assert run.status == 0
+    assert run.one(f"{tmp_path}/file").kinds == wire.READ
