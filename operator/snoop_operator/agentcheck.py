@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 from snoop_operator import names
+from snoop_operator.admission.sidecar import SECURITY_CONTEXT
 from snoop_operator.apiclient import JSON, ClusterError, ConflictError, NotFoundError
 from snoop_operator.mirror import Mirror
 from snoop_operator.settings import Settings
@@ -168,7 +169,7 @@ def check_pod(settings: Settings, name: str, owner: str | None) -> JSON:
                     "imagePullPolicy": settings.agent_image_pull_policy,
                     "args": ["check"],
                     "resources": {"requests": dict(settings.agent_requests), "limits": dict(settings.agent_limits)},
-                    "securityContext": SECURITY,
+                    "securityContext": dict(SECURITY_CONTEXT),
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "volumeMounts": [
                         {"name": names.DATA_VOLUME, "mountPath": names.DATA_DIRECTORY},
@@ -185,17 +186,6 @@ def check_pod(settings: Settings, name: str, owner: str | None) -> JSON:
             ],
         },
     }
-
-
-SECURITY: Mapping[str, Any] = {
-    "runAsUser": 0,
-    "runAsGroup": 0,
-    "runAsNonRoot": False,
-    "readOnlyRootFilesystem": True,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"], "add": ["BPF", "PERFMON"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
 
 
 def judge(pod: Mapping[str, Any], waited: float) -> Verdict:

@@ -36,7 +36,9 @@ def about_change(pod: PodState, before: PodState | None, profiles: Sequence[Prof
     refusal = pod.refusal
     if young and refusal is not None and named and (before is None or before.refusal != refusal):
         note = f"Not recorded for SnoopProfile {named}: {refusal.message}"
-        told.append(Event(subject, "NotInjected", note, refusal.code not in _CHOSEN, refusal.code))
+        # No key: the first reason stays the one that is told. After a restart of the operator, what spoke against the
+        # agent when the pod was made may not be known any more.
+        told.append(Event(subject, "NotInjected", note, refusal.code not in _CHOSEN))
     trouble = pod.agent_trouble
     if trouble and (before is None or not before.agent_trouble):
         reason = trouble.partition(":")[0]

@@ -102,7 +102,10 @@ class Controller:
         tasks = await kopf.spawn_tasks(
             # Not asked of the system: a container's user need not be in its passwd.
             identity=cast("Any", "snoop-operator"),
-            registry=self._registry(), settings=_settings(), standalone=True, clusterwide=True
+            registry=self._registry(),
+            settings=_settings(),
+            standalone=True,
+            clusterwide=True,
         )
         # kopf takes the loop's signal handlers for itself.
         self._on_started()

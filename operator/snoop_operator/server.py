@@ -23,8 +23,9 @@ from snoop_operator.supervision import HopelessError, Supervisor
 log = logging.getLogger(__name__)
 
 STORE_FILE = "evidence.sqlite"
-RELIST = 300.0
-"""Seconds between two lists of everything: what broken watches have missed is put right then."""
+RELIST = 120.0
+"""Seconds between two lists of everything: what broken watches have missed is put right then, and what time alone
+changes is seen."""
 _DRAIN = 3.0
 """Seconds that requests under way get at the end."""
 _LAST_WORDS = 5.0

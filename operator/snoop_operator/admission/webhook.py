@@ -85,8 +85,8 @@ class PodWebhook:
             return decision
         return self._break(pod, namespace) or Refusal(
             "created_before",
-            "Nothing speaks against the agent now: the pod was created before the profile or while the operator was "
-            "away. It gets the agent when it is created anew.",
+            "Nothing speaks against the agent now: the pod was created before the profile, while the operator was "
+            "away, or when something spoke against it. It gets the agent when it is created anew.",
         )
 
     async def handle(self, request: web.Request) -> web.Response:

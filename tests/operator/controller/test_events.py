@@ -77,6 +77,14 @@ def test_a_pod_is_told_of_its_injection_or_why_it_has_none() -> None:
     assert [(one.reason, one.warning) for one in refused] == [("NotInjected", True)]
 
 
+def test_why_a_pod_is_not_injected_is_told_once_whatever_is_known_of_it_later() -> None:
+    at_first, later = (
+        about_change(pod(refusal=Refusal(code, code)), None, [PROFILE], 1001.0)[0]
+        for code in ("agent_unproven", "created_before")
+    )
+    assert event_name(at_first) == event_name(later)
+
+
 def test_an_opt_out_is_no_warning() -> None:
     refusal = Refusal("opted_out", "it says so")
     assert not about_change(pod(refusal=refusal), None, [PROFILE], 1001.0)[0].warning

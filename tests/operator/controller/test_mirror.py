@@ -156,3 +156,16 @@ def test_pods_are_found_by_owner_and_lost_with_their_end() -> None:
     assert mirror.pods_of_owner("rs-1", "elsewhere") == []
     mirror.forget(Kind.PODS, pod(version=2, injected=True))
     assert mirror.pods_of_owner("rs-1", "shop") == []
+
+
+def test_the_circuit_breakers_reason_outlives_its_healing() -> None:
+    refusal = Refusal("agent_stuck", "another one is stuck")
+    mirror = Mirror(lambda raw: refusal)
+    mirror.see(Kind.PROFILES, profile())
+    mirror.see(Kind.PODS, pod())
+    refusal = Refusal("created_before", "nothing speaks against it now")
+    mirror.see(Kind.PODS, pod(version=2))
+    assert [one.refusal.code for one in mirror.pods("shop") if one.refusal] == ["agent_stuck"]
+    refusal = Refusal("opted_out", "the pod opted out since")
+    mirror.see(Kind.PODS, pod(version=3))
+    assert [one.refusal.code for one in mirror.pods("shop") if one.refusal] == ["opted_out"]

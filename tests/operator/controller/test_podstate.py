@@ -50,7 +50,15 @@ def test_an_agent_whose_startup_probe_passed_has_started() -> None:
             },
             "OOMKilled: exit code 137",
         ),
-        ({"state": {"running": {}}, "started": True, "restartCount": 4}, ""),
+        (
+            {
+                "state": {"running": {}},
+                "started": True,
+                "restartCount": 4,
+                "lastState": {"terminated": {"reason": "Error", "exitCode": 1}},
+            },
+            "",
+        ),
     ],
 )
 def test_what_the_kubelet_says_of_a_stuck_agent_is_kept(told: dict[str, Any], trouble: str) -> None:
@@ -83,3 +91,16 @@ def test_an_image_without_a_digest_gets_none_invented() -> None:
 
 def test_our_own_container_is_not_among_the_profiled() -> None:
     assert pod_state(pod(agent(containerID="containerd://c9"))).containers == {}
+
+
+@pytest.mark.parametrize(
+    ("now", "mounted", "stuck"), [(50, "False", False), (200, "False", True), (200, "True", False)]
+)
+def test_volumes_that_are_not_mounted_in_time_are_trouble(now: float, mounted: str, stuck: bool) -> None:
+    conditions = [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": "1970-01-01T00:00:10Z"},
+        {"type": "PodReadyToStartContainers", "status": mounted},
+    ]
+    waiting = agent(state={"waiting": {"reason": "PodInitializing"}})
+    trouble = pod_state(pod({**waiting, "conditions": conditions}), now=now).agent_trouble
+    assert trouble.startswith("VolumesNotMounted") is stuck
