@@ -124,12 +124,13 @@ static __always_inline int on_syscall(int which, void *regs, long number, long r
 			dirfd = argument(regs, call->dirfd);
 		take_base(e, target, task, dirfd);
 	}
+	/* A link may lead to a pipe or a memfd (/dev/stdout): that is no file, but the link's name was used. */
+	if (file && is_anonymous(GET(void *, file, file_f_path_dentry)))
+		file = 0;
 	if (file) {
 		void *dentry = GET(void *, file, file_f_path_dentry);
 		__u32 mode = 0;
 
-		if (is_anonymous(dentry))
-			return 0;
 		LOAD(mode, file, file_f_mode);
 		if (mode & FMODE_CREATED && call->how != SNOOP_BY_FD)
 			e->record.kinds |= SNOOP_CREATE;
@@ -268,10 +269,11 @@ static __always_inline int on_exec(struct bpf_raw_tracepoint_args *ctx, const ch
 		struct snoop_path path = {};
 
 		path_of_mapped(task, file, &path);
-		/* A memfd has no path; that it was run is known by who opened what. */
-		if (is_anonymous(path.dentry))
+		/* A memfd has no path, but it may have been asked for by the name of a link. */
+		if (!is_anonymous(path.dentry))
+			take_object(e, path.mnt, path.dentry);
+		else if (!name)
 			return 0;
-		take_object(e, path.mnt, path.dentry);
 	}
 	if (!is_new(e, target, task))
 		return 0;
@@ -369,7 +371,9 @@ int snoop_exec_loader(struct bpf_raw_tracepoint_args *ctx)
 	if (!base)
 		return 0;
 	file = file_mapped_at(mm, base);
-	if (file && on_exec(ctx, 0, file, SNOOP_INTERPRETER))
+	if (!file)
+		return count_blind();
+	if (on_exec(ctx, 0, file, SNOOP_INTERPRETER))
 		tails_raw.call(ctx, TAIL_WALK);
 	return 0;
 }

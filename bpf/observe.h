@@ -73,6 +73,8 @@ static __always_inline int take_name(struct scratch *e, const void *name, int fr
 	int length = from_user ? bpf_probe_read_user_str(e->data, SNOOP_NAME_MAX, name)
 			       : bpf_probe_read_kernel_str(e->data, SNOOP_NAME_MAX, name);
 
+	if (!name)
+		return 0; /* futimens(3): the descriptor alone is meant */
 	if (length < 0) {
 		e->record.flags |= SNOOP_ASKED_UNREADABLE;
 		e->hash = mix(1, (__u64)name);

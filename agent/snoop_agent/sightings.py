@@ -10,6 +10,10 @@ from snoop_report.paths import decode, normalise
 
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
+# Answers that only something that is there can cause.
+_PRESENT = frozenset(
+    {errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ETXTBSY, errno.EROFS, errno.ENXIO, errno.ENODATA}
+)
 
 # Beyond these a string of a truncated record may be the one that was cut: bytes as in bpf/observe.h; of the components,
 # some of the walk's steps may have been mounts.
@@ -29,9 +33,12 @@ class Sighting(NamedTuple):
     gaps: tuple[GapCode, ...]
 
 
-def outcome_of(error: int) -> Outcome:
-    """Tell what the kernel's answer (0 or -errno) says of the path."""
-    if not error:
+def outcome_of(error: int, kinds: int = 0) -> Outcome:
+    """Tell what the kernel's answer (0 or -errno) says of the path.
+
+    EINVAL of a readlink says that something is there which is no link: that is how realpath(3) proves a path.
+    """
+    if not error or -error in _PRESENT or (-error == errno.EINVAL and kinds & wire.READLINK):
         return Outcome.EXISTS
     if -error in _MISSING:
         return Outcome.MISSING
@@ -45,7 +52,7 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
     /proc/self/exe is excluded and the program that it leads to is not, /etc/mtab is a file of the image although it
     leads to /proc.
     """
-    outcome = outcome_of(event.error)
+    outcome = outcome_of(event.error, event.kinds)
     used = outcome is Outcome.EXISTS
     gaps: list[GapCode] = []
     truncated = event.flags & wire.TRUNCATED

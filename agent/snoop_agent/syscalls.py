@@ -18,6 +18,7 @@ from snoop_agent.wire import (
     LIST,
     MODIFY,
     NO_ARGUMENT,
+    OPEN,
     READLINK,
     STAT,
     WRITE,
@@ -38,6 +39,11 @@ class Call:
     aarch64: int | None = None
     tracepoint: str = ""
     """What the kernel calls it, if not `label` (the name of its SYSCALL_DEFINE)."""
+
+    @property
+    def recent(self) -> bool:
+        """Whether a kernel may lack the call itself, so that nobody can use it there (5.1 began at 424)."""
+        return min(number for number in (self.x86_64, self.aarch64) if number is not None) >= 424
 
     @property
     def exit_tracepoint(self) -> str:
@@ -82,6 +88,20 @@ CALLS: tuple[Call, ...] = (
     Call("linkat", STAT, BY_NAME, 1, 0, x86_64=265, aarch64=37),
     Call("getxattr", STAT, BY_NAME, 0, x86_64=191, aarch64=8),
     Call("lgetxattr", STAT, BY_NAME, 0, x86_64=192, aarch64=9),
+    Call("utime", MODIFY, BY_NAME, 0, x86_64=132),
+    Call("utimes", MODIFY, BY_NAME, 0, x86_64=235),
+    Call("futimesat", MODIFY, BY_NAME, 1, 0, x86_64=261),
+    Call("fchmodat2", MODIFY, BY_NAME, 1, 0, x86_64=452, aarch64=452),
+    Call("setxattr", MODIFY, BY_NAME, 0, x86_64=188, aarch64=5),
+    Call("lsetxattr", MODIFY, BY_NAME, 0, x86_64=189, aarch64=6),
+    Call("listxattr", STAT, BY_NAME, 0, x86_64=194, aarch64=11),
+    Call("llistxattr", STAT, BY_NAME, 0, x86_64=195, aarch64=12),
+    Call("removexattr", MODIFY, BY_NAME, 0, x86_64=197, aarch64=14),
+    Call("lremovexattr", MODIFY, BY_NAME, 0, x86_64=198, aarch64=15),
+    Call("chroot", CHDIR, BY_NAME, 0, x86_64=161, aarch64=51),
+    Call("name_to_handle_at", STAT, BY_NAME, 1, 0, x86_64=303, aarch64=264),
+    Call("open_tree", OPEN, BY_NAME, 1, 0, x86_64=428, aarch64=428),
+    Call("fanotify_mark", STAT, BY_NAME, 4, 3, x86_64=301, aarch64=262),
     Call("io_uring_setup", 0, BY_BLIND, NO_ARGUMENT, x86_64=425, aarch64=425),
     Call("open_by_handle_at", 0, BY_BLIND, NO_ARGUMENT, x86_64=304, aarch64=265),
     Call("inotify_add_watch", STAT, BY_NAME, 1, x86_64=254, aarch64=27),

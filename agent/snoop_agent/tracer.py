@@ -290,7 +290,8 @@ def _attach(loaded: Loaded, plan: Plan, links: list[int]) -> list[str]:
         name = call.exit_tracepoint
         identifier = loaded.tracepoints.get(name)
         if identifier is None:
-            lacking.append(name)
+            if not call.recent:
+                lacking.append(name)
             continue
         try:
             links.append(bpfsys.attach_tracepoint(program, identifier))

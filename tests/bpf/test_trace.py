@@ -231,3 +231,11 @@ def test_what_a_killed_snoop_left_is_removed_by_the_next(tmp_path: Path) -> None
     assert left
     snoop("--", "true")
     assert not left[0].exists()
+
+
+def test_a_path_that_realpath_proved_is_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    report = tmp_path / "report.json"
+    assert snoop("--report", report, "--", "realpath", "-e", tmp_path / "file").returncode == 0
+    (container,) = report_of(report).containers
+    assert str(tmp_path / "file") in container.files
