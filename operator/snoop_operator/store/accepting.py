@@ -6,7 +6,7 @@ The pod's row is written first: that lock makes what follows safe against anothe
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, literal_column, or_, select, update
 
 from snoop_operator.store.identities import remember
 from snoop_operator.store.interface import Accepted, PodKey
@@ -215,9 +215,10 @@ def _unite_observations(connection: Connection, rows: list[dict[str, Any]]) -> N
     statement = insert_into(connection, observation)
     kept, given = observation.c, statement.excluded
     # Who was first: as snoop_report.merge orders them, so that it does not depend on who came first to us.
+    # Literal columns: outside of a SELECT nothing correlates, and the tables would be joined in anew.
     rival, holder = (
-        select(path.c.name).where(path.c.id == column).correlate_except(path).scalar_subquery()
-        for column in (given["executable_id"], kept.executable_id)
+        select(path.c.name).where(path.c.id == literal_column(f"{row}.executable_id")).scalar_subquery()
+        for row in ("excluded", observation.name)
     )
     known = given["executable_id"] != EMPTY_PATH
     named = and_(known, or_(kept.executable_id == EMPTY_PATH, rival < holder))

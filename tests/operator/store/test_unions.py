@@ -114,6 +114,20 @@ def test_the_tables_unite_as_the_report_format_does(deltas: list[Delta]) -> None
         assert one.observations == other.observations
 
 
+async def test_of_two_programs_at_one_moment_the_same_is_told_in_either_order(store: SqlStore) -> None:
+    def delta(boot: str, program: str) -> Delta:
+        seen = Observation("/a", "", Outcome.EXISTS, frozenset({Kind.READ}), 1.0, 1.0, executable=program)
+        container = ContainerReport("c1", 1, "/c1", started_at=1.0, observations={seen.key: seen})
+        return Delta(boot, 1, Report(containers=[container]))
+
+    for uid, programs in (("u1", ("/bin/b", "/bin/a")), ("u2", ("/bin/a", "/bin/b"))):
+        for boot, program in enumerate(programs):
+            await store.accept(PodKey("ns", uid, uid), delta(str(boot), program), {}, 1.0)
+        report = await store.report(uid, 1.0)
+        assert report is not None
+        assert [one.executable for one in report.containers[0].observations.values()] == ["/bin/a"]
+
+
 async def test_a_hundred_thousand_files_come_in_without_holding_them(store: SqlStore, make: Any) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     slowest = 0.0
