@@ -92,11 +92,18 @@ def _check(options: Options) -> None:
     if options.rootfs is not None and not options.rootfs.is_dir():
         raise TraceError(f"--rootfs {options.rootfs}: no such directory")
     if options.report is not None:
-        folder = options.report.resolve().parent
+        # A report replaces what was there, which must not be a device, and a link is followed rather than replaced.
+        place = options.report.resolve()
+        if place.exists() and not place.is_file():
+            raise TraceError(f"--report {options.report}: {place} is not a regular file")
+        folder = place.parent
         if not folder.is_dir():
             raise TraceError(f"--report {options.report}: the directory {folder} does not exist")
         if not os.access(folder, os.W_OK):
             raise TraceError(f"--report {options.report}: the directory {folder} cannot be written to")
+    for prefix in options.exclude:
+        if not prefix.startswith("/"):
+            raise TraceError(f"--exclude {prefix}: not an absolute path")
     program = options.command[0]
     if options.rootfs is None and shutil.which(program) is None:
         if "/" in program and Path(program).exists():
@@ -249,7 +256,7 @@ class _Session:
         if self._options.report is None:
             return
         try:
-            spool.write(self._options.report, spool.report_chunks(self._recorder), sync=False)
+            spool.write(self._options.report.resolve(), spool.report_chunks(self._recorder), sync=False)
         except spool.SpoolError as error:
             LOG.debug("writing the report: %s", error)
             if str(error) not in self._warnings:

@@ -239,3 +239,16 @@ def test_a_path_that_realpath_proved_is_used(tmp_path: Path) -> None:
     assert snoop("--report", report, "--", "realpath", "-e", tmp_path / "file").returncode == 0
     (container,) = report_of(report).containers
     assert str(tmp_path / "file") in container.files
+
+
+def test_a_report_replaces_files_only_and_follows_links(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "real.json").touch()
+    (tmp_path / "link.json").symlink_to("real.json")
+    done = snoop("--report", tmp_path / "fifo", "--", "true")
+    assert done.stderr == f"snoop: --report {tmp_path}/fifo: {tmp_path}/fifo is not a regular file\n"
+    assert done.returncode == 125
+    assert (tmp_path / "fifo").is_fifo()
+    assert snoop("--report", tmp_path / "link.json", "--", "true").returncode == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert report_of(tmp_path / "real.json").containers
