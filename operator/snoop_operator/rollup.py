@@ -46,7 +46,10 @@ def lost_store(previous: Mapping[str, Any], store_id: str) -> str:
     If not empty, call `Store.note_loss` before `Store.evidence`, so that it stays said.
     """
     earlier = str(previous.get("storeID") or "")
-    return earlier if earlier != store_id and (previous.get("imageCount") or previous.get("files")) else ""
+    # A store that was lost in its turn held nothing but the word of the loss before.
+    lost = conditions.camel(GapCode.EVIDENCE_LOST)
+    told = any(one.get("reason") == lost for one in previous.get("conditions") or ())
+    return earlier if earlier != store_id and (previous.get("imageCount") or previous.get("files") or told) else ""
 
 
 def roll_up(

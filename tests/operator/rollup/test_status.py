@@ -299,6 +299,8 @@ def test_a_store_that_replaced_another_is_noticed_only_if_something_was_lost() -
     assert lost_store({"storeID": "old", "imageCount": 0}, "new") == ""
     assert lost_store({"storeID": "new", "imageCount": 3}, "new") == ""
     assert lost_store({"storeID": "old", "imageCount": 3}, "new") == "old"
+    twice = {"storeID": "old", "imageCount": 0, "conditions": [{"type": "Complete", "reason": "EvidenceLost"}]}
+    assert lost_store(twice, "new") == "old"
 
 
 def test_an_invalid_profile_keeps_what_was_counted_and_says_what_is_wrong(scene: Any) -> None:
