@@ -162,6 +162,7 @@ def check_pod(settings: Settings, name: str, owner: str | None) -> JSON:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "nodeSelector": {"kubernetes.io/os": "linux"},
+            "imagePullSecrets": [{"name": name} for name in settings.agent_image_pull_secrets],
             "containers": [
                 {
                     "name": names.CONTAINER,

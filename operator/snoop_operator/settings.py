@@ -31,6 +31,8 @@ class Settings:
 
     agent_image: str
     agent_image_pull_policy: str = "IfNotPresent"
+    agent_image_pull_secrets: tuple[str, ...] = ()
+    """Of our own namespace, for the check pod; a sidecar is pulled with those of its pod."""
     agent_requests: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_AGENT_REQUESTS))
     """Of each sidecar, unless a profile asks otherwise; Kubernetes quantities."""
     agent_limits: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_AGENT_LIMITS))
@@ -194,6 +196,7 @@ def _boolean(text: str) -> bool:
 _FLAGS: dict[str, tuple[str, Callable[[str], object]]] = {
     "agent_image": ("the agent's image, best by digest; required", _image),
     "agent_image_pull_policy": (f"one of {', '.join(PULL_POLICIES)}", _one_of(PULL_POLICIES)),
+    "agent_image_pull_secrets": ("Secrets that the check pod pulls the agent's image with", _list(_name)),
     "agent_requests": ("each sidecar's requests, NAME=QUANTITY with commas between", _resources),
     "agent_limits": ("each sidecar's limits", _resources),
     "namespace": ("the operator's own namespace", _label),

@@ -165,3 +165,9 @@ def test_where_it_runs_can_be_chosen(render: Render) -> None:
         "imagePullSecrets": [{"name": "pull"}],
     }
     assert chosen.items() <= pod(render(chosen)).items()
+
+
+def test_the_trial_run_pulls_with_the_secrets_that_the_operator_is_pulled_with(render: Render) -> None:
+    rendered = render({"imagePullSecrets": [{"name": "one"}, {"name": "two"}]})
+    assert pod(rendered)["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    assert load(rendered).agent_image_pull_secrets == ("one", "two")

@@ -94,3 +94,8 @@ def test_rights_follow_the_releases_name(render: Render) -> None:
     named = {name for _, _, names, _ in rules(other.one("ClusterRole", "watch-snoop-operator")) for name in names}
     named |= {name for _, _, names, _ in rules(other.one("Role")) for name in names}
     assert named == {"watch-snoop-operator", "watch-snoop-operator-tls"}
+
+
+def test_without_the_trial_run_it_may_make_no_pods(render: Render) -> None:
+    granted = rules(render({"agent": {"check": False}}).one("Role"))
+    assert not [rule for rule in granted if rule[1] == ("pods",)]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,8 @@ def test_the_check_pod_starts_the_agent_as_it_will_be_injected_and_stays_out_of_
     assert pod["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["activeDeadlineSeconds"] > 0
+    with_secrets = check_pod(replace(SETTINGS, agent_image_pull_secrets=("one", "two")), "check", None)
+    assert with_secrets["spec"]["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
 
 
 @pytest.fixture
