@@ -1,4 +1,4 @@
-"""The CRD says what the operator reads, writes and relies on. `test_crd_rules` asks an API server."""
+"""The CRD says what the operator reads, writes and relies on. tests/e2e/test_rules.py asks an API server."""
 
 import re
 from pathlib import Path
