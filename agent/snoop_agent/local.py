@@ -19,6 +19,7 @@ from snoop_agent import kernel, spool, tracer
 from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, Plan
 from snoop_agent.owncgroup import CgroupError, OwnCgroup
 from snoop_agent.recorder import Recorder
+from snoop_agent.settings import DEFAULT_EXCLUDE
 from snoop_agent.tracing import Tracer
 from snoop_report.model import AgentInfo, ContainerReport, Gap, GapCode, Identity, Observation, Report
 
@@ -51,7 +52,7 @@ class Options:
     rootfs: Path | None = None
     interval: float = 30.0
     """Seconds between report writes while the command runs."""
-    exclude: tuple[str, ...] = ("/proc/", "/sys/", "/dev/")
+    exclude: tuple[str, ...] = tuple(DEFAULT_EXCLUDE.split(","))
     max_unique_files: int = 0
     attach: str = "auto"
 

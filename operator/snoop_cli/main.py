@@ -1,11 +1,14 @@
 """The command line: parses, calls, prints. Data goes to standard output, words to standard error."""
 
 import logging
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import click
+
+from snoop_agent.settings import DEFAULT_EXCLUDE
 
 
 def _version() -> str:
@@ -52,7 +55,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 )
 @click.option(
     "--exclude",
-    default="/proc/,/sys/,/dev/",
+    default=DEFAULT_EXCLUDE,
     show_default=True,
     metavar="PREFIXES",
     help="Comma-separated path prefixes that are not recorded.",
@@ -101,10 +104,18 @@ def trace(
     except local.TraceError as error:
         click.echo(f"snoop: {error}", err=True)
         sys.exit(error.status)
-    click.echo(local.summary(options, outcome), err=True)
-    for warning in outcome.warnings:
-        click.echo(f"snoop: {warning}", err=True)
+    _say(local.summary(options, outcome), *(f"snoop: {warning}" for warning in outcome.warnings))
     sys.exit(outcome.status or (local.STATUS_FAILED if outcome.warnings else 0))
+
+
+def _say(*lines: str) -> None:
+    """Tell standard error. If nobody listens any more, the exit status is still the command's."""
+    try:
+        for line in lines:
+            click.echo(line, err=True)
+    except OSError:
+        # What is left in the buffer must not fail again at exit.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends with it
 
 
 def main() -> None:

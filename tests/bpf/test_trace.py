@@ -160,6 +160,14 @@ def test_signals_are_passed_on(tmp_path: Path) -> None:
     assert (output, running.returncode) == ("caught\n", 7)
 
 
+def test_the_status_is_the_commands_even_if_nobody_reads_the_summary() -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen([SNOOP, "trace", "--", "sh", "-c", "exit 3"], stderr=writing) as running:
+        os.close(writing)
+        os.close(reading)
+    assert running.returncode == 3
+
+
 def test_input_and_output_are_the_commands_own() -> None:
     done = snoop("--", "sh", "-c", "cat; echo to-stderr >&2", input="through\n")
     assert done.stdout == "through\n"
