@@ -5,14 +5,15 @@ import platform
 import sys
 from pathlib import Path
 
-from snoop_agent import kernel, settings
+from snoop_agent import kernel
+from snoop_report.version import version
 
 _CAPABILITIES = {"SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}  # include/uapi/linux/capability.h
 
 
 def run() -> int:
     """Print a line for each finding. 0 if the image works, whatever the machine lacks; 1 if the image is broken."""
-    sys.stdout.write(f"snoop-agent {settings.version()}\n")
+    sys.stdout.write(f"snoop-agent {version()}\n")
     sys.stdout.write(f"kernel {kernel.release()} {platform.machine()}\n")
     sys.stdout.write(f"BTF: {'yes' if kernel.BTF_PATH.exists() else 'no, so this machine cannot be traced'}\n")
     sys.stdout.write(f"capabilities: {' '.join(held_capabilities(_status())) or 'none of those that tracing needs'}\n")

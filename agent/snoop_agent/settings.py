@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
+from snoop_report.version import version
+
 _T = TypeVar("_T")
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
@@ -136,16 +138,6 @@ class _Parser(argparse.ArgumentParser):
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         parser.exit(0, f"snoop-agent {version()}\n")
-
-
-def version() -> str:
-    """Name the installed version."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("snoop-profiler")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from snoop_agent.recorder import Recorder
 from snoop_agent.reportfile import ReportFile
 from snoop_agent.sender import Sender
 from snoop_report.model import AgentInfo, Report
+from snoop_report.version import version
 
 LOG = logging.getLogger(__name__)
 
@@ -49,8 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(chosen: settings.Settings, alarm: Alarm) -> Agent:
     """Put an agent together, ready to run."""
-    version = settings.version()
-    LOG.info("snoop-agent %s on kernel %s", version, kernel.release())
+    LOG.info("snoop-agent %s on kernel %s", version(), kernel.release())
     try:
         run = state.begin(chosen.data_directory)
     except spool.SpoolError as error:
@@ -65,7 +65,7 @@ def build(chosen: settings.Settings, alarm: Alarm) -> Agent:
             pod_uid=chosen.pod_uid,
             node=chosen.node,
             started_at=time.time(),
-            agent=AgentInfo(version=version, kernel=kernel.release()),
+            agent=AgentInfo(version=version(), kernel=kernel.release()),
         ),
     )
     report = ReportFile(chosen.report, chosen.interval, recorder, limit=REPORT_LIMIT if chosen.operator_url else 0)

@@ -3,23 +3,16 @@
 import logging
 import os
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import click
 
 from snoop_agent.settings import DEFAULT_EXCLUDE
-
-
-def _version() -> str:
-    try:
-        return metadata.version("snoop-profiler")
-    except metadata.PackageNotFoundError:
-        return "unknown"
+from snoop_report.version import version
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), prog_name="snoop")
+@click.version_option(version(), prog_name="snoop")
 def cli() -> None:
     """Tell which files a program or a container image really uses, with proof."""
 
@@ -100,7 +93,7 @@ def trace(
         attach=attach,
     )
     try:
-        outcome = local.trace(options, _version())
+        outcome = local.trace(options, version())
     except local.TraceError as error:
         click.echo(f"snoop: {error}", err=True)
         sys.exit(error.status)

@@ -113,7 +113,7 @@ class AgentCheck:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         # An injected pod may prove the image meanwhile; the mirror is a plain picture and wakes nobody.
-        while loop.time() < until and not self._mirror.proven(self._image):  # noqa: ASYNC110
+        while loop.time() < until and not self._mirror.proven(self._image):  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(_POLL)
 
     async def _pod(self) -> JSON:

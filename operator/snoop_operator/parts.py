@@ -1,7 +1,6 @@
 """The operator's parts, made and joined: who tells whom. Serving and ending them is `server`'s business."""
 
 import asyncio
-import importlib.metadata
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -28,6 +27,7 @@ from snoop_operator.settings import Settings
 from snoop_operator.store.interface import Store, StoreError
 from snoop_operator.tokenreview import ClusterReviewer
 from snoop_operator.trust import Trust
+from snoop_report.version import version
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,6 @@ _CHECK_PATIENCE = 20.0
 """Seconds after which we are ready even if the agent image is not proven: admission knows how to go on without."""
 _NATIVE_SIDECARS = (1, 29)
 """The version from which the API server keeps an init container's restartPolicy by default (KEP-753)."""
-
-
-def version() -> str:
-    """Name this program's version."""
-    try:
-        return importlib.metadata.version("snoop-profiler")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
 
 
 class Parts:

@@ -13,12 +13,13 @@ from aiohttp import web
 from snoop_operator import logs, settings
 from snoop_operator.apiclient import ClusterError, NoClusterError, connect
 from snoop_operator.cluster import Cluster
-from snoop_operator.parts import Parts, version
+from snoop_operator.parts import Parts
 from snoop_operator.settings import Settings
 from snoop_operator.store import export
 from snoop_operator.store.interface import StoreError
 from snoop_operator.store.sql import open_sqlite
 from snoop_operator.supervision import HopelessError, Supervisor
+from snoop_report.version import version
 
 log = logging.getLogger(__name__)
 
