@@ -1,16 +1,69 @@
 /* Which container is speaking, and does it count yet. */
 
-/* The current task's cgroup (v2) as a kernfs node. */
-static __always_inline void *current_kn(void *task)
+/* The task's cgroup, in the hierarchy that the targets live in: v2's, or one of v1's. */
+static __always_inline void *cgroup_of(void *task, __u32 hierarchy)
 {
-	void *set = GET(void *, task, task_struct_cgroups);
-	void *cgroup = GET(void *, set, css_set_dfl_cgrp);
+	void *set = GET(void *, task, task_struct_cgroups), *state = 0;
 
-	return GET(void *, cgroup, cgroup_kn);
+	if (!hierarchy)
+		return GET(void *, set, css_set_dfl_cgrp);
+	LOAD_AT(state, set + OFF_css_set_subsys + ((hierarchy - 1) & 31) * sizeof(void *));
+	return state ? GET(void *, state, cgroup_subsys_state_cgroup) : 0;
 }
 
-/* The traced cgroup that the current task lives below, and the container's: the target's child on the way down, or the
- * target itself. Cgroups nested in a container are folded into it. 0: not ours. */
+static __always_inline void *node_of(void *task, __u32 hierarchy)
+{
+	void *cgroup = cgroup_of(task, hierarchy);
+
+	return cgroup ? GET(void *, cgroup, cgroup_kn) : 0;
+}
+
+/* ID of the cgroup's ancestor at a depth; its own at its own depth, 0 below that. */
+static __always_inline __u64 ancestor_of(void *cgroup, __u32 level)
+{
+	__u64 id = 0;
+
+	level &= 63;
+	if (!cgroup || GET(__u32, cgroup, cgroup_level) < level)
+		return 0;
+#ifdef OFF_cgroup_ancestors
+	void *ancestor = 0, *kn;
+
+	LOAD_AT(ancestor, cgroup + OFF_cgroup_ancestors + level * sizeof(void *));
+	kn = ancestor ? GET(void *, ancestor, cgroup_kn) : 0;
+	if (kn)
+		LOAD(id, kn, kernfs_node_id);
+#else
+	LOAD_AT(id, cgroup + OFF_cgroup_ancestor_ids + level * sizeof(id));
+#endif
+	return id;
+}
+
+/* The traced cgroup that a task lives below, and the container's: the target's child on the way down, or the target
+ * itself. Cgroups nested in a container are folded into it. 0: not ours. */
+static __always_inline struct snoop_target *find_target_of(void *task, struct snoop_config *config, __u64 *container,
+							   __u64 *key)
+{
+	void *cgroup = cgroup_of(task, config->hierarchy);
+
+	for (int i = 0; i < SNOOP_LEVELS; i++) {
+		struct snoop_target *target;
+		__u64 id;
+
+		if (i >= config->count)
+			break;
+		id = ancestor_of(cgroup, config->levels[i]);
+		target = id ? targets.lookup(&id) : 0;
+		if (!target)
+			continue;
+		*key = id;
+		*container = target->whole ? id : ancestor_of(cgroup, config->levels[i] + 1);
+		return *container ? target : 0;
+	}
+	return 0;
+}
+
+/* The same for the current task, by the helper where the kernel has it: this is what every untraced call pays. */
 static __always_inline struct snoop_target *find_target(__u64 *container, __u64 *key)
 {
 	struct snoop_config *config;
@@ -19,6 +72,9 @@ static __always_inline struct snoop_target *find_target(__u64 *container, __u64 
 	config = configs.lookup(&zero);
 	if (!config)
 		return 0;
+#ifdef OFF_cgroup_ancestors
+	if (config->hierarchy)
+		return find_target_of((void *)bpf_get_current_task(), config, container, key);
 	for (int i = 0; i < SNOOP_LEVELS; i++) {
 		struct snoop_target *target;
 		__u64 id;
@@ -34,12 +90,16 @@ static __always_inline struct snoop_target *find_target(__u64 *container, __u64 
 		return *container ? target : 0;
 	}
 	return 0;
+#else
+	return find_target_of((void *)bpf_get_current_task(), config, container, key);
+#endif
 }
 
 /* Runtimes set a container up from inside its cgroup: before the container's first exec they open the host's libc,
- * /proc/self/... and more. Their executable lies on a mount of another mount namespace (or on none: a memfd). A
- * process of the container was exec'd from a mount of its own namespace; one that has since unshared, or that runs a
- * memfd, is known by its executable from when it was exec'd (`begun`). */
+ * /proc/self/... and more. They do so in the runtime's own mount namespace, then in the container's with an executable
+ * on a mount of another one (or on none: a memfd). A process of the container was exec'd from a mount of its own
+ * namespace; one that has since unshared, or that runs a memfd, is known by its executable from when it was exec'd
+ * (`begun`). */
 static __always_inline void *executable_of(void *task, struct executable_key *key)
 {
 	void *mm = GET(void *, task, task_struct_mm);
@@ -72,27 +132,28 @@ static __always_inline void *mount_namespace_of(void *task)
 static __always_inline int counts(struct snoop_target *target, void *task)
 {
 	struct executable_key key = {};
-	void *file, *mnt;
+	void *file, *mnt, *mine;
 
 	if (target->waiting)
 		return 0;
 	/* A command of its own has no runtime, and may live in the machine's mount namespace. */
 	if (target->whole)
 		return 1;
+	mine = mount_namespace_of(task);
+	if (!mine || (__u64)mine == target->runtime_ns)
+		return 0;
 	file = executable_of(task, &key);
 	if (!file)
 		return 1;
 	mnt = GET(void *, file, file_f_path_mnt);
-	if (GET(void *, mount_of(mnt), mount_mnt_ns) == mount_namespace_of(task))
+	if (GET(void *, mount_of(mnt), mount_mnt_ns) == mine)
 		return 1;
 	return begun.lookup(&key) != 0;
 }
 
-/* At exec: from here on this executable counts, unless a runtime runs it outside of any container, in the mount
- * namespace of the machine's first process. */
+/* At exec: from here on this executable counts, unless a runtime runs it outside of any container. */
 static __always_inline void note_exec(struct snoop_target *target, void *task)
 {
-	void *mine = mount_namespace_of(task), *ancestor = task;
 	struct executable_key key = {};
 	__u8 yes = 1;
 
@@ -104,12 +165,7 @@ static __always_inline void note_exec(struct snoop_target *target, void *task)
 		target->keep_root = 0;
 	}
 	target->waiting = 0;
-	for (int i = 0; i < 32; i++) {
-		if (GET(int, ancestor, task_struct_tgid) <= 1)
-			break;
-		ancestor = GET(void *, ancestor, task_struct_real_parent);
-	}
-	if (mine == mount_namespace_of(ancestor))
+	if ((__u64)mount_namespace_of(task) == target->runtime_ns)
 		return;
 	if (executable_of(task, &key))
 		begun.update(&key, &yes);

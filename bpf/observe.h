@@ -1,26 +1,47 @@
 /* Seen before? Then count it and be gone. Else walk what is needed and emit. The only writer of the ring.
  *
- * A hook fills the scratch's record, walks and key, and calls observe(). What is new goes through two tail calls:
- * snoop_walk, once for each path, and snoop_emit; a container's first record also goes through snoop_announce. */
+ * A hook fills a scratch's record, walks and key, and asks is_new(). What is new goes through tail calls: walk_some(),
+ * once or twice for each path, and emit(), which goes on with the hook's next stage if it has one. */
 
-enum tail { TAIL_WALK, TAIL_EMIT, TAIL_ANNOUNCE, TAILS };
+enum tail { TAIL_WALK, TAIL_EMIT, TAIL_SECOND, TAIL_SCRIPT, TAIL_LOADER, TAILS };
 
-/* One per CPU and program type: programs of one type do not nest. */
+/* What a hook found. FOUND_SECOND: nothing new, but the hook has another stage. */
+enum found { FOUND_NOTHING, FOUND_SECOND, FOUND_NEW };
+
+/* Each entry program has a scratch of its own on each CPU. A program never runs twice at once on a CPU (the kernel skips
+ * it, and counts that), but on kernels that preempt BPF another one may run between its instructions. Tails find the
+ * scratch of their entry by the thread that owns it. */
+enum scratch_of {
+#ifdef SNOOP_ATTACH_VFS
+	SCRATCH_OPEN, SCRATCH_LOOKUP, SCRATCH_CREATE, SCRATCH_LIST, SCRATCH_MAP, SCRATCH_UNLINK, SCRATCH_RMDIR,
+	SCRATCH_RENAME,
+#else
+	SCRATCH_CALL, SCRATCH_URING,
+#endif
+	SCRATCH_EXEC, SCRATCH_SWEEP, SCRATCHES
+};
+
 struct scratch {
 	struct snoop_key key;
 	struct snoop_path walks[SNOOP_STRINGS];
 	struct cursor cursor;
+	void *task;     /* whose root directory and mount namespace paths are told for */
+	__u64 owner;    /* the thread whose record is on its way through the tails */
 	__u64 target;   /* key of the target */
 	__u64 hash;
 	__u32 used;     /* bytes of data */
+	__u32 start;    /* of the walk in hand */
 	__u32 slot;     /* the walk in hand */
+	__u32 rounds;   /* of that walk so far */
+	__u32 flat;     /* that walk follows the file system, not the mounts */
+	__u32 next;     /* the stage after emit, or 0 */
 	__u32 unkeyed;  /* the base lies too deep to be hashed: every touch is reported */
 	__u32 pad;
 	struct snoop_record record; /* this and data are what leaves the kernel */
 	char data[SNOOP_DATA_MASK + 1 + SNOOP_SEGMENT_MAX];
 };
 
-BPF_PERCPU_ARRAY(scratches, struct scratch, 2);
+BPF_PERCPU_ARRAY(scratches, struct scratch, SCRATCHES);
 BPF_RINGBUF_OUTPUT(ring, SNOOP_RING_PAGES);
 BPF_F_TABLE("lru_hash", struct snoop_key, __u8, seen, SNOOP_SEEN_ENTRIES, 0);
 BPF_F_TABLE("lru_percpu_hash", __u64, struct snoop_counters, counters, 1024, 0);
@@ -29,6 +50,26 @@ BPF_F_TABLE("lru_hash", __u64, __u8, announced, 4096, 0);
 static __always_inline struct scratch *scratch_of(int which)
 {
 	return scratches.lookup(&which);
+}
+
+/* The scratch that this thread's entry program handed on, or 0. */
+static __always_inline struct scratch *handed_on(void)
+{
+	__u64 me = bpf_get_current_pid_tgid();
+
+	for (int i = 0; i < SCRATCHES; i++) {
+		int which = i;
+		struct scratch *e = scratches.lookup(&which);
+
+		if (e && e->owner == me)
+			return e;
+	}
+	return 0;
+}
+
+static __always_inline void hand_on(struct scratch *e)
+{
+	e->owner = bpf_get_current_pid_tgid();
 }
 
 static __always_inline struct snoop_counters *counters_of(__u64 container)
@@ -42,6 +83,26 @@ static __always_inline struct snoop_counters *counters_of(__u64 container)
 	return counters.lookup(&container);
 }
 
+static __always_inline void blank(struct scratch *e, __u64 container, __u64 key, void *task)
+{
+	__builtin_memset(&e->key, 0, sizeof(e->key));
+	__builtin_memset(&e->walks, 0, sizeof(e->walks));
+	__builtin_memset(&e->record, 0, sizeof(e->record));
+	e->task = task;
+	e->owner = 0;
+	e->target = key;
+	e->hash = 0;
+	e->used = 0;
+	e->start = 0;
+	e->slot = SNOOP_BASE;
+	e->rounds = 0;
+	e->flat = 0;
+	e->next = 0;
+	e->unkeyed = 0;
+	e->record.type = SNOOP_RECORD_OBJECT;
+	e->record.container = container;
+}
+
 /* An empty record for the current task, or 0 if it is none of ours. */
 static __always_inline struct scratch *begin(int which, __u64 *container, struct snoop_target **target)
 {
@@ -52,18 +113,8 @@ static __always_inline struct scratch *begin(int which, __u64 *container, struct
 	if (!*target || *container == (*target)->own)
 		return 0;
 	e = scratch_of(which);
-	if (!e)
-		return 0;
-	__builtin_memset(&e->key, 0, sizeof(e->key));
-	__builtin_memset(&e->walks, 0, sizeof(e->walks));
-	__builtin_memset(&e->record, 0, sizeof(e->record));
-	e->used = 0;
-	e->slot = SNOOP_BASE;
-	e->hash = 0;
-	e->unkeyed = 0;
-	e->target = key;
-	e->record.type = SNOOP_RECORD_OBJECT;
-	e->record.container = *container;
+	if (e)
+		blank(e, *container, key, (void *)bpf_get_current_task());
 	return e;
 }
 
@@ -224,25 +275,106 @@ static __always_inline void take_executable(struct scratch *e, void *task)
 	LOAD(e->walks[SNOOP_EXE].dentry, file, file_f_path_dentry);
 }
 
-/* Walk e->slot into data. */
-static __always_inline void walk_slot(struct scratch *e, struct snoop_target *target, void *task)
+static __always_inline void *root_mount_of(struct snoop_target *target, void *task)
 {
-	__u32 slot = e->slot & 3, start = e->used;
-	struct snoop_path *path = &e->walks[slot];
+	void *fs;
+
+	if (target->root_dentry)
+		return (void *)target->root_mnt;
+	fs = GET(void *, task, task_struct_fs);
+	return GET(void *, fs, fs_struct_root_mnt);
+}
+
+/* Whether a mount shows a part of the root's own file system: a bind mount made inside of the container. Its files are
+ * the image's, by the names that they have there. */
+static __always_inline int within_root(struct snoop_target *target, void *mnt, void *root_mnt)
+{
+	void *mount = mount_of(mnt), *root = mount_of(root_mnt), *dentry, *parent, *top;
+
+	top = target->root_dentry ? (void *)target->root_dentry : GET(void *, root, mount_mnt_mnt_root);
+	dentry = GET(void *, mount, mount_mnt_mnt_root);
+	if (GET(void *, dentry, dentry_d_sb) != GET(void *, top, dentry_d_sb))
+		return 0;
+	for (int i = 0; i < SNOOP_BASE_DEPTH; i++) {
+		if (dentry == top)
+			return 1;
+		parent = GET(void *, dentry, dentry_d_parent);
+		if (!parent || parent == dentry)
+			break;
+		dentry = parent;
+	}
+	return 0;
+}
+
+/* Begin the walk of e->slot. 0: there is nothing to walk. */
+static __always_inline int walk_begin(struct scratch *e, struct snoop_target *target)
+{
+	struct snoop_path *path = &e->walks[e->slot & 3];
 	volatile struct cursor *at = &e->cursor;
-	volatile __u32 *used = &e->used;
-	__u32 outside = slot == SNOOP_TARGET ? SNOOP_OUTSIDE : slot == SNOOP_BASE ? SNOOP_BASE_OUTSIDE : 0;
-	__u32 done = 0;
 
 	if (!path->dentry)
-		return;
-	if (slot == SNOOP_TARGET) {
-		void *parent = GET(void *, path->dentry, dentry_d_parent);
+		return 0;
+	e->start = e->used;
+	e->flat = 0;
+	cursor_start(at, path);
+	if (e->slot == SNOOP_TARGET) {
+		void *parent = GET(void *, path->dentry, dentry_d_parent), *root_mnt = root_mount_of(target, e->task);
 
 		if (parent != path->dentry && !GET(void *, path->dentry, dentry_d_hash_pprev))
 			e->record.flags |= SNOOP_DELETED;
+		if (path->mnt != root_mnt) {
+			e->flat = within_root(target, path->mnt, root_mnt);
+			if (!e->flat)
+				e->record.flags |= SNOOP_VOLUME;
+			else
+				cursor_enter(at, root_mnt);
+		}
 	}
-	cursor_start(at, path);
+	return 1;
+}
+
+static __always_inline void walk_end(struct scratch *e, struct snoop_target *target, int done)
+{
+	volatile struct cursor *at = &e->cursor;
+	__u32 slot = e->slot & 3;
+	__u32 outside = slot == SNOOP_TARGET ? SNOOP_OUTSIDE : slot == SNOOP_BASE ? SNOOP_BASE_OUTSIDE : 0;
+
+	if (!done)
+		e->record.flags |= SNOOP_TRUNCATED;
+	if (outside && done) {
+		void *ns = GET(void *, at->mount, mount_mnt_ns);
+		void *dentry = at->dentry;
+
+		/* Detached mounts, another namespace's, and with a root of its own whatever lies beside that. */
+		if (ns != mount_namespace_of(e->task) || (target->root_dentry && (__u64)dentry != target->root_dentry))
+			e->record.flags |= outside;
+	}
+	e->record.lengths[slot] = e->used - e->start;
+}
+
+/* Take some steps of the walk in hand; the tail to call next. */
+static __always_inline int walk_some(struct scratch *e)
+{
+	volatile struct cursor *at = &e->cursor;
+	volatile __u32 *used = &e->used;
+	struct snoop_target *target;
+	__u64 id = e->target;
+	__u32 done = 0, full = 0;
+
+	target = targets.lookup(&id);
+	if (!target)
+		return TAIL_EMIT;
+	if (!e->rounds) {
+		for (int i = 0; i < SNOOP_STRINGS; i++) {
+			if (e->slot >= SNOOP_STRINGS)
+				return TAIL_EMIT;
+			if (walk_begin(e, target))
+				break;
+			e->slot++;
+		}
+		if (e->slot >= SNOOP_STRINGS)
+			return TAIL_EMIT;
+	}
 	for (int i = 0; i < SNOOP_WALK_MAX; i++) {
 		void *named = 0, *name;
 		__u32 length = 0, where;
@@ -258,62 +390,39 @@ static __always_inline void walk_slot(struct scratch *e, struct snoop_target *ta
 		LOAD(length, named, dentry_d_name_len);
 		length &= SNOOP_SEGMENT_MAX - 1;
 		where = *used;
-		if (where - start > SNOOP_NAME_MAX - SNOOP_SEGMENT_MAX)
+		if (where - e->start > SNOOP_NAME_MAX - SNOOP_SEGMENT_MAX) {
+			full = 1;
 			break;
+		}
 		where &= SNOOP_DATA_MASK;
 		bpf_probe_read_kernel(e->data + where, length, name);
 		where = (where + length) & SNOOP_DATA_MASK;
 		e->data[where] = '/';
 		*used = where + 1;
 	}
-	if (!done)
-		e->record.flags |= SNOOP_TRUNCATED;
-	if (outside && done) {
-		void *ns = GET(void *, at->mount, mount_mnt_ns);
-		void *dentry = at->dentry;
-
-		/* Detached mounts, another namespace's, and with a root of its own whatever lies beside that. */
-		if (ns != mount_namespace_of(task) || (target->root_dentry && (__u64)dentry != target->root_dentry))
-			e->record.flags |= outside;
-	}
-	if (slot == SNOOP_TARGET) {
-		void *fs = GET(void *, task, task_struct_fs);
-		void *root_mnt = target->root_dentry ? (void *)target->root_mnt : GET(void *, fs, fs_struct_root_mnt);
-
-		if (path->mnt != root_mnt)
-			e->record.flags |= SNOOP_VOLUME;
-	}
-	e->record.lengths[slot] = e->used - start;
-}
-
-static __always_inline int emit(struct scratch *e)
-{
-	__u64 container = e->record.container;
-	struct snoop_counters *count = counters.lookup(&container);
-	__u32 size = sizeof(e->record) + (e->used & SNOOP_DATA_MASK);
-	__u8 yes = 1;
-
-	if (ring.ringbuf_output(&e->record, size, 0)) {
-		if (count)
-			count->lost++;
-		return 0;
-	}
-	if (!e->unkeyed)
-		seen.update(&e->key, &yes);
-	if (count)
-		count->records++;
-	return announced.lookup(&container) == 0;
+	e->rounds++;
+	if (!done && !full && e->rounds * SNOOP_WALK_MAX < SNOOP_COMPONENTS_MAX)
+		return TAIL_WALK;
+	walk_end(e, target, done);
+	e->rounds = 0;
+	e->slot++;
+	return e->slot < SNOOP_STRINGS ? TAIL_WALK : TAIL_EMIT;
 }
 
 /* Tell the container's cgroup path, leaf first. */
-static __always_inline void announce(struct scratch *e, void *task)
+static __always_inline void announce(struct scratch *e)
 {
-	void *kn = current_kn(task);
 	volatile __u32 *used = &e->used;
 	__u64 container = e->record.container, id = 0;
-	int within = 0;
+	struct snoop_config *config;
+	int within = 0, zero = 0;
 	__u8 yes = 1;
+	void *kn;
 
+	config = configs.lookup(&zero);
+	if (!config)
+		return;
+	kn = node_of(e->task, config->hierarchy);
 	__builtin_memset(&e->record.flags, 0, 12);
 	__builtin_memset(&e->record.lengths, 0, sizeof(e->record.lengths));
 	e->record.type = SNOOP_RECORD_CONTAINER;
@@ -345,35 +454,40 @@ static __always_inline void announce(struct scratch *e, void *task)
 		announced.update(&container, &yes);
 }
 
-/* The tails' bodies; hooks_*.h wrap them, once for each program type that it attaches. */
-static __always_inline int walk_next(int which)
+/* Write the record out. The hook's next stage, or 0. */
+static __always_inline int emit(struct scratch *e)
 {
-	struct scratch *e = scratch_of(which);
-	struct snoop_target *target;
-	__u64 id;
+	__u64 container = e->record.container;
+	struct snoop_counters *count = counters.lookup(&container);
+	__u32 size = sizeof(e->record) + (e->used & SNOOP_DATA_MASK), next = e->next;
+	__u8 yes = 1;
 
-	if (!e)
-		return 0;
-	id = e->target;
-	target = targets.lookup(&id);
-	if (!target)
-		return 0;
-	walk_slot(e, target, (void *)bpf_get_current_task());
-	e->slot++;
-	return e->slot < SNOOP_STRINGS ? TAIL_WALK : TAIL_EMIT;
+	if (ring.ringbuf_output(&e->record, size, 0)) {
+		if (count)
+			count->lost++;
+	} else {
+		if (!e->unkeyed)
+			seen.update(&e->key, &yes);
+		if (count)
+			count->records++;
+		if (!announced.lookup(&container))
+			announce(e);
+	}
+	e->owner = 0;
+	return next;
 }
 
-static __always_inline int emit_record(int which)
+/* The tails' bodies; hooks_*.h wrap them, once for each kind of program that it attaches. */
+static __always_inline int walk_next(void)
 {
-	struct scratch *e = scratch_of(which);
+	struct scratch *e = handed_on();
 
-	return e && emit(e);
+	return e ? walk_some(e) : TAILS;
 }
 
-static __always_inline void announce_container(int which)
+static __always_inline int emit_record(void)
 {
-	struct scratch *e = scratch_of(which);
+	struct scratch *e = handed_on();
 
-	if (e)
-		announce(e, (void *)bpf_get_current_task());
+	return e ? emit(e) : 0;
 }

@@ -26,6 +26,13 @@ static __always_inline void cursor_start(volatile struct cursor *at, struct snoo
 	at->hops = 0;
 }
 
+/* From here on the walk follows the file system up to where that mount begins, whatever is mounted on the way. */
+static __always_inline void cursor_enter(volatile struct cursor *at, void *root_mnt)
+{
+	at->mount = mount_of(root_mnt);
+	at->root = GET(void *, at->mount, mount_mnt_mnt_root);
+}
+
 /* STEP_NAME: *named has a name on the path, the cursor stands on its parent. STEP_MOUNT: crossed to the mount below.
  * STEP_TOP: nothing is above, or the target's own root was met. */
 static __always_inline enum step cursor_step(volatile struct cursor *at, struct snoop_target *target, void **named)

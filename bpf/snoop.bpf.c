@@ -1,7 +1,8 @@
 /* One translation unit, compiled by BCC over the stubs and the offsets of the running kernel (snoop_offsets.h).
- * Configured by cflags: SNOOP_ATTACH_TRACEPOINT, SNOOP_RING_PAGES, SNOOP_SEEN_ENTRIES, SNOOP_WALK_MAX, SNOOP_CALLS,
- * SNOOP_SYSCALL_NUMBER and, where bpf_task_pt_regs is missing, SNOOP_REGS_ON_STACK. snoop_agent.compiler puts the
- * files in quotes in place, since BCC rewrites only what stands in its main file. */
+ * Configured by cflags: SNOOP_ATTACH_TRACEPOINT, _RAW or _VFS, SNOOP_RING_PAGES, SNOOP_SEEN_ENTRIES, SNOOP_WALK_MAX,
+ * SNOOP_CALLS, SNOOP_CALLS32, SNOOP_CALLS32_KNOWN, SNOOP_SYSCALL_NUMBER, where requests of io_uring can be told
+ * SNOOP_URING and SNOOP_URING_ARGUMENT, and where bpf_task_pt_regs is missing SNOOP_REGS_ON_STACK. snoop_agent.compiler
+ * puts the files in quotes in place, since BCC rewrites only what stands in its main file. */
 #include <snoop_offsets.h>
 #include "snoop.h"
 #include "kernel.h"
@@ -17,5 +18,13 @@ BPF_F_TABLE("lru_hash", struct executable_key, __u8, begun, 4096, 0);
 #include "identity.h"
 #include "path.h"
 #include "observe.h"
+#include "calls.h"
+#include "hooks_exec.h"
+#ifdef SNOOP_ATTACH_VFS
+#include "hooks_vfs.h"
+#else
 #include "hooks_syscalls.h"
+#include "hooks_uring.h"
+#endif
+#include "sweep.h"
 #include "whereabouts.h"

@@ -1,10 +1,11 @@
 /* Records and limits shared with user space: snoop_agent/wire.py mirrors this file, and a test compares the two.
  * Padding is explicit, nothing is packed: sizes and offsets are the same for every compiler. */
 
-#define SNOOP_FORMAT 1          /* of the records: part of what names a pinned set of programs */
+#define SNOOP_FORMAT 2          /* of the records: part of what names a pinned set of programs */
 #define SNOOP_NAME_MAX 4096     /* bytes of one string, PATH_MAX with its NUL */
 #define SNOOP_DATA_MASK 0x3fff  /* four strings of SNOOP_NAME_MAX */
 #define SNOOP_SEGMENT_MAX 256   /* a file name and its separator */
+#define SNOOP_COMPONENTS_MAX 2048 /* steps of one walk: directories and mounts */
 #define SNOOP_BASE_DEPTH 128    /* directories above a relative name that go into its key */
 
 /* What happened, as bits: an open for reading and writing is both. */
@@ -20,6 +21,7 @@ enum snoop_kind {
 	SNOOP_CHDIR = 1 << 8,
 	SNOOP_MODIFY = 1 << 9,
 	SNOOP_OPEN = 1 << 10,
+	SNOOP_HELD = 1 << 11, /* found open, mapped or as a directory when recording began */
 };
 
 enum snoop_record_type {
@@ -36,6 +38,8 @@ enum snoop_flag {
 	SNOOP_OUTSIDE = 1 << 5,          /* the walk ended outside of the container's tree */
 	SNOOP_BASE_OUTSIDE = 1 << 6,     /* so did that of the base, or there was none */
 	SNOOP_INTERPRETER = 1 << 7,      /* run by the kernel for another program: ELF interpreter or #! */
+	SNOOP_UNCONFIRMED = 1 << 8,      /* asked for; how it ended is not known (io_uring) */
+	SNOOP_EITHER = 1 << 9,           /* the error may be that of the call's other name */
 };
 
 /* The strings that follow a record, in this order. ASKED is as the process wrote it. The others are walks: names from
@@ -66,6 +70,7 @@ enum snoop_call_how {
 	SNOOP_BY_FD = 4,      /* a descriptor is all there is */
 	SNOOP_BY_EXEC = 5,    /* failures only: sched_process_exec tells of the rest */
 	SNOOP_BY_BLIND = 6,   /* opens a way to files that this hook set cannot follow: counted */
+	SNOOP_BY_RESULT = 7,  /* the descriptor that it returns is all there is */
 };
 
 struct snoop_call {
@@ -74,7 +79,8 @@ struct snoop_call {
 	__u8 name;   /* index of the path argument */
 	__u8 dirfd;  /* index of the directory argument, or SNOOP_NO_ARG */
 	__u8 extra;  /* index of the flags */
-	__u8 pad[2];
+	__u8 second; /* index of a second path, or SNOOP_NO_ARG */
+	__u8 second_dirfd;
 };
 
 /* A traced cgroup. The key is its ID. */
@@ -86,16 +92,19 @@ struct snoop_target {
 	__u64 root_dentry;
 	__u32 keep_root;   /* 1: the first exec's root directory becomes that end */
 	__u32 pad2;
+	__u64 runtime_ns; /* the container runtime's mount namespace: who lives there does not count. 0: unknown */
 };
 
 /* Depths of the traced cgroups below the hierarchy's root: pods of different QoS classes lie at different ones. */
 #define SNOOP_LEVELS 4
+#define SNOOP_HIERARCHIES 33 /* v2's, and up to 32 of v1's */
 struct snoop_config {
 	__u32 count;
 	__u32 levels[SNOOP_LEVELS];
+	__u32 hierarchy; /* 0: v2; N + 1: that of v1's controller N (enum cgroup_subsys_id) */
 };
 
-/* Where the asking process lives: its cgroups from the leaf to the root. */
+/* Where the asking process lives: its cgroups from the leaf to the root. `hierarchy`, as above, is the question. */
 #define SNOOP_CGROUP_DEPTH 16
 #define SNOOP_CGROUP_NAME 128
 struct snoop_cgroup {
@@ -103,6 +112,9 @@ struct snoop_cgroup {
 	char name[SNOOP_CGROUP_NAME];
 };
 struct snoop_whereabouts {
+	__u32 hierarchy;
+	__u32 pad;
+	__u64 runtime_ns; /* the mount namespace of the nearest ancestor that lives in another one; 0: none does */
 	struct snoop_cgroup cgroups[SNOOP_CGROUP_DEPTH];
 };
 
@@ -124,4 +136,31 @@ struct snoop_key {
 	__u32 mount;
 	__u32 kinds;
 	__s32 error;
+};
+
+/* The sweep over what is there before the hooks are: user space runs a program again and again and reads this. */
+#define SNOOP_SWEEP_TASKS 256
+enum snoop_sweep_step {
+	SNOOP_SWEEP_NEXT = 1,  /* look at the next tasks */
+	SNOOP_SWEEP_PLACE = 2, /* tell a place that `task` holds: 0 executable, 1 working directory, 2 root directory */
+	SNOOP_SWEEP_FILE = 3,  /* tell the file behind descriptor `at` */
+	SNOOP_SWEEP_MAP = 4,   /* tell the file mapped at or after address `at` */
+};
+struct snoop_held_task {
+	__u64 task;
+	__u64 container;
+	__u32 tgid;
+	__u32 fds; /* how many descriptors its table has room for */
+	char name[16]; /* comm */
+};
+struct snoop_sweep {
+	__u32 step;  /* enum snoop_sweep_step */
+	__u32 count; /* of `tasks` */
+	__u64 task;  /* the task in hand */
+	__u64 at;    /* as the step says; SNOOP_SWEEP_MAP moves it on */
+	__u64 next;  /* where SNOOP_SWEEP_NEXT goes on */
+	__u64 first; /* where it began */
+	__u32 done;  /* 1: nothing follows */
+	__u32 pad;
+	struct snoop_held_task tasks[SNOOP_SWEEP_TASKS];
 };

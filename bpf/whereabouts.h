@@ -1,26 +1,40 @@
 /* Tells the process that runs it (BPF_PROG_TEST_RUN) which cgroups it lives in: a private cgroup namespace hides them
- * from it, and on hybrid hosts a container has no file system to look them up in. */
+ * from it, and on hybrid hosts a container has no file system to look them up in. And where its runtime lives: above
+ * a container's first process stands the runtime's shim or monitor, in the mount namespace that the runtime has. */
 
 BPF_ARRAY(whereabouts, struct snoop_whereabouts, 1);
 
 int snoop_whereabouts(void *ctx)
 {
+	void *task = (void *)bpf_get_current_task(), *mine = mount_namespace_of(task), *theirs, *kn;
 	struct snoop_whereabouts *here;
-	void *kn = current_kn((void *)bpf_get_current_task());
 	int zero = 0;
 
 	here = whereabouts.lookup(&zero);
 	if (!here)
 		return 0;
+	kn = node_of(task, here->hierarchy);
 	for (int i = 0; i < SNOOP_CGROUP_DEPTH; i++) {
 		void *name;
 
+		here->cgroups[i].id = 0;
 		if (!kn)
-			break;
+			continue;
 		LOAD(here->cgroups[i].id, kn, kernfs_node_id);
 		name = GET(void *, kn, kernfs_node_name);
 		bpf_probe_read_kernel_str(here->cgroups[i].name, SNOOP_CGROUP_NAME, name);
 		kn = GET(void *, kn, kernfs_node_parent);
+	}
+	here->runtime_ns = 0;
+	for (int i = 0; i < 64; i++) {
+		if (GET(int, task, task_struct_tgid) <= 1)
+			break;
+		task = GET(void *, task, task_struct_real_parent);
+		theirs = mount_namespace_of(task);
+		if (theirs && theirs != mine) {
+			here->runtime_ns = (__u64)theirs;
+			break;
+		}
 	}
 	return 0;
 }

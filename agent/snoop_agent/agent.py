@@ -27,14 +27,21 @@ PATIENCE = 15.0
 """Seconds that the pod's other containers are held back for the hooks, at most."""
 LONGEST_WAIT = 1.0
 """Seconds in one wait: how late SIGTERM and the operator's wishes may be noticed."""
+PARTING = 20.0
+"""Seconds that the agent, told to end, goes on recording while the pod's other containers live, at most."""
+PARTING_LOOK = 0.1
+"""Seconds between two looks at whether they do."""
 DRAIN, LAST_WORDS = 1.5, 6.0
-"""Seconds at the end: to empty the ring, and for everything."""
+"""Seconds at the end: to empty the ring, and for all that is left to do."""
 NAP, SMALL_BATCH = 0.05, 64
 """After fewer records than that, seconds to let more gather."""
 
 _RESTARTED = "the agent was started again; what was used between its runs, or not delivered before, is not known"
 _ALONE = "the agent runs on its own: it cannot tell whether other containers were started before its hooks"
 _LATE = f"the hooks were not attached after {PATIENCE:.0f} s, and the other containers were not held back for longer"
+_OUTLIVED = "the pod's other containers were running when the agent ended; what they used afterwards is not known"
+_UNKNOWN_END = "it could not be told whether the pod's other containers had ended before the agent"
+_UNREAD = "the agent had to end before it had read all that the kernel side had recorded"
 _OWN_ERROR = "the agent met an error of its own, and may have skipped records"
 
 
@@ -77,16 +84,7 @@ class Agent:
         """Work until the alarm says stop; then deliver what is left."""
         self._prepare()
         while not self._alarm.stopping:
-            try:
-                self._take_tracer()
-                if not self._released and time.monotonic() - self._began >= PATIENCE:
-                    self._lose_patience()
-                self._read()
-                self._act()
-            except Exception:
-                LOG.exception("an error in the agent itself; it goes on")
-                self._gap(GapCode.RECORDS_LOST, _OWN_ERROR)
-                self._alarm.wait(LONGEST_WAIT)
+            self._safely(self._round)
         self._end()
 
     def numbers(self) -> Numbers:
@@ -173,6 +171,21 @@ class Agent:
 
     # Round after round.
 
+    def _safely(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception:
+            LOG.exception("an error in the agent itself; it goes on")
+            self._gap(GapCode.RECORDS_LOST, _OWN_ERROR)
+            self._alarm.wait(LONGEST_WAIT)
+
+    def _round(self) -> None:
+        self._take_tracer()
+        if not self._released and time.monotonic() - self._began >= PATIENCE:
+            self._lose_patience()
+        self._read()
+        self._act()
+
     def _read(self) -> None:
         now = time.monotonic()
         due = min(self._report.due(), self._delivery.due() if self._delivery else now + LONGEST_WAIT)
@@ -219,15 +232,11 @@ class Agent:
 
     def _end(self) -> None:
         """Deliver the rest. The token may die at any moment, so posting comes before the file."""
-        deadline = time.monotonic() + LAST_WORDS
         if self._tracer is None and not self._given_up:
             self._keep(self._run)  # ended while it prepared: that was no death
-        drained = time.monotonic() + DRAIN
-        while self._tracer is not None and time.monotonic() < drained:
-            events = self._poll(self._tracer, 0)
-            if not events:
-                break
-            self._recorder.record(events)
+        self._part()
+        deadline = time.monotonic() + LAST_WORDS
+        self._safely(self._drain)
         self._ask_tracer()
         if self._delivery is not None:
             try:
@@ -241,6 +250,49 @@ class Agent:
             self._tracer.close()
             self._tracer = None
         LOG.info("ended")
+
+    def _drain(self) -> None:
+        until = time.monotonic() + DRAIN
+        while self._tracer is not None:
+            events = self._poll(self._tracer, 0)
+            if not events:
+                return
+            self._recorder.record(events)
+            if time.monotonic() > until:
+                self._gap(GapCode.RECORDS_LOST, _UNREAD)
+                return
+
+    def _part(self) -> None:
+        """Go on while the pod's other containers live, if there is somebody to deliver to.
+
+        A native sidecar is told to end after them, and does not wait here. Where all are told at once (force deletion,
+        eviction, a grace period that is used up) what is known is posted first, since the token dies soon.
+        """
+        alive = self._others_alive()
+        if alive and self._delivery is not None:
+            self._delivery.hurry()
+            until = time.monotonic() + PARTING
+            while alive and self._tracer is not None and time.monotonic() < until:
+                self._safely(self._parting_round)
+                alive = self._others_alive()
+        # Without a tracer another gap says it already.
+        if self._tracer is not None and alive is not False:
+            self._gap(GapCode.LATE_END, _OUTLIVED if alive else _UNKNOWN_END)
+
+    def _parting_round(self) -> None:
+        if self._tracer is not None:
+            self._recorder.record(self._poll(self._tracer, PARTING_LOOK))
+        self._act()
+
+    def _others_alive(self) -> bool | None:
+        """Whether a process of the pod's other containers lives; None if that cannot be told."""
+        if self._tracer is None:
+            return None
+        try:
+            return any(self._recorder.knows(one) for one in self._tracer.alive())
+        except Exception as error:
+            LOG.warning("whether the pod's other containers live cannot be told: %s", error)
+            return None
 
     def _keep(self, now: state.State) -> None:
         try:

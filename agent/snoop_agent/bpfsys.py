@@ -4,6 +4,7 @@ Nothing here loads LLVM: the ring buffer comes from libbcc_bpf (450 kB), the res
 those of include/uapi/linux/bpf.h and perf_event.h. Failures raise OSError.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -17,7 +18,9 @@ _libc.syscall.restype = ctypes.c_long
 _SYS_BPF, _SYS_PERF_EVENT_OPEN = {"x86_64": (321, 298), "aarch64": (280, 241)}.get(platform.machine(), (0, 0))
 
 _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 1, 2, 3, 4
-_PROG_TEST_RUN, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 10, 15, 17
+_PROG_LOAD, _PROG_TEST_RUN, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
+PROGRAM_TRACEPOINT, PROGRAM_RAW_TRACEPOINT, PROGRAM_TRACING = 5, 17, 26
+TRACE_FEXIT = 25
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_EVENT_IOC_ENABLE, _PERF_EVENT_IOC_SET_BPF = 0x2400, 0x40042408
@@ -51,6 +54,33 @@ class _TestRun(ctypes.Structure):
         ("flags", _u32),
         ("cpu", _u32),
         ("batch_size", _u32),
+        ("pad", _u32),
+    )
+
+
+class _Load(ctypes.Structure):
+    _fields_ = (
+        ("prog_type", _u32),
+        ("insn_cnt", _u32),
+        ("insns", _u64),
+        ("license", _u64),
+        ("log_level", _u32),
+        ("log_size", _u32),
+        ("log_buf", _u64),
+        ("kern_version", _u32),
+        ("prog_flags", _u32),
+        ("prog_name", ctypes.c_char * 16),
+        ("prog_ifindex", _u32),
+        ("expected_attach_type", _u32),
+        ("prog_btf_fd", _u32),
+        ("func_info_rec_size", _u32),
+        ("func_info", _u64),
+        ("func_info_cnt", _u32),
+        ("line_info_rec_size", _u32),
+        ("line_info", _u64),
+        ("line_info_cnt", _u32),
+        ("attach_btf_id", _u32),
+        ("attach_prog_fd", _u32),
         ("pad", _u32),
     )
 
@@ -127,6 +157,44 @@ def map_keys(map_fd: int) -> Iterator[int]:
         yield following.value
         key.value = following.value
         attribute.key = _address(key)
+
+
+def load_program(instructions: bytes, name: str, kind: int, attach: int = 0, function: int = 0) -> int:
+    """Load a program under the GPL; `function` is the BTF type ID of what `attach` (TRACE_FEXIT) hooks.
+
+    OSError says what the verifier said last.
+    """
+    code = ctypes.create_string_buffer(instructions, len(instructions))
+    licence = ctypes.create_string_buffer(b"GPL")
+    attribute = _Load(
+        prog_type=kind,
+        insn_cnt=len(instructions) // 8,
+        insns=_address(code),
+        license=_address(licence),
+        prog_name=name.encode()[:15],
+        expected_attach_type=attach,
+        attach_btf_id=function,
+    )
+    try:
+        return _bpf(_PROG_LOAD, attribute)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}{_verifier_words(attribute)}") from error
+
+
+def _verifier_words(attribute: _Load) -> str:
+    """Load once more, with a log. Its last lines say why: what comes after them is statistics."""
+    log = ctypes.create_string_buffer(1 << 24)
+    attribute.log_level, attribute.log_size, attribute.log_buf = 1, len(log), _address(log)
+    with contextlib.suppress(OSError):
+        os.close(_bpf(_PROG_LOAD, attribute))
+    lines = [line for line in log.value.decode(errors="replace").splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("processed ", "verification time", "stack depth"))]
+    return f" ({said[-1].strip()})" if said else ""
+
+
+def attach_tracing(program_fd: int) -> int:
+    """Attach a program to the function that it was loaded for; the descriptor returned holds the attachment."""
+    return _bpf(_RAW_TRACEPOINT_OPEN, _RawTracepoint(0, program_fd, 0, 0))
 
 
 def attach_raw_tracepoint(program_fd: int, name: str) -> int:

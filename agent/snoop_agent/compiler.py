@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -19,9 +20,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from snoop_agent import kernel, syscalls
+from snoop_agent import bpfsys, kernel, programs, syscalls
 
-ATTACH_TRACEPOINT, ATTACH_RAW = "tracepoint", "raw_tp"
+ATTACH_TRACEPOINT, ATTACH_RAW, ATTACH_VFS = "tracepoint", "raw_tp", "fexit"
 
 _STUBS = (
     "uapi/linux/bpf.h",
@@ -46,13 +47,15 @@ class Plan:
     """What to compile."""
 
     attach: str
-    """`tracepoint` or `raw_tp`."""
+    """`tracepoint`, `raw_tp` or `fexit`."""
     ring_pages: int = 1024
     """Of 4 KiB; a power of two."""
     seen_entries: int = 65536
     """Objects remembered as seen; beyond, the least recently used is forgotten and may be reported again."""
     walk_max: int = 1024
-    """Path components and mounts on the way up. 2,048 verify on recent kernels, 1,024 on all."""
+    """Path components and mounts on the way up in one program; a walk takes two. More verify on recent kernels only."""
+    maps: bool = False
+    """Tell mmap(2) of files, too, where that costs a hook of its own."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,10 @@ class Loaded:
     programs: dict[str, int]
     tracepoints: dict[str, int]
     """Of the syscalls category, by name: the number that perf_event_open(2) wants."""
+    lacking: list[str]
+    """Functions that the hook set wants and this kernel does not have."""
+    uring: str
+    """The tracepoint that tells io_uring's requests; empty if there is none to be read."""
 
     def close(self) -> None:
         """Give every descriptor back."""
@@ -102,15 +109,17 @@ def compile_programs(plan: Plan, scratch: Path | None = None, timeout_s: float =
         raise kernel.KernelError(f"compiling the kernel side failed: {_last_line(words, child.returncode)}")
     if "error" in answer:
         raise kernel.KernelError(str(answer["error"]))
-    maps, programs = answer["maps"], answer["programs"]
-    if len(descriptors) != len(maps) + len(programs):
+    maps, labels = answer["maps"], answer["programs"]
+    if len(descriptors) != len(maps) + len(labels):
         for descriptor in descriptors:
             os.close(descriptor)
         raise kernel.KernelError("descriptors were lost on the way from the compiler: too many open files?")
     return Loaded(
         dict(zip(maps, descriptors, strict=False)),
-        dict(zip(programs, descriptors[len(maps) :], strict=True)),
+        dict(zip(labels, descriptors[len(maps) :], strict=True)),
         {str(name): int(number) for name, number in answer["tracepoints"].items()},
+        [str(name) for name in answer["lacking"]],
+        str(answer["uring"]),
     )
 
 
@@ -161,25 +170,31 @@ def write_tree(directory: Path, btf: kernel.Btf, architecture: str) -> None:
 
 def cflags(plan: Plan, btf: kernel.Btf, architecture: str) -> list[str]:
     """Configure the kernel side for `plan` and this kernel."""
-    flags = {
+    narrow = syscalls.numbers32(architecture)
+    flags: dict[str, int | str] = {
         "SNOOP_RING_PAGES": plan.ring_pages,
         "SNOOP_SEEN_ENTRIES": plan.seen_entries,
         "SNOOP_WALK_MAX": plan.walk_max,
         "SNOOP_CALLS": max(syscalls.numbers(architecture)) + 1,
+        "SNOOP_CALLS32": max(narrow, default=0) + 1,
+        "SNOOP_CALLS32_KNOWN": int(bool(narrow)),
         "SNOOP_SYSCALL_NUMBER": _SYSCALL_NUMBER[architecture],
+        {ATTACH_TRACEPOINT: "SNOOP_ATTACH_TRACEPOINT", ATTACH_RAW: "SNOOP_ATTACH_RAW"}.get(
+            plan.attach, "SNOOP_ATTACH_VFS"
+        ): 1,
     }
-    if plan.attach == ATTACH_TRACEPOINT:
-        flags["SNOOP_ATTACH_TRACEPOINT"] = 1
-        if not btf.has_function("bpf_task_pt_regs"):
-            if architecture != "x86_64":
-                raise kernel.KernelError("this kernel is too old for per-syscall tracepoints on this architecture")
-            flags["SNOOP_REGS_ON_STACK"] = f"({_THREAD_SIZE}-{_PT_REGS_SIZE})"
+    if plan.attach != ATTACH_RAW and not btf.function("bpf_task_pt_regs"):
+        if architecture != "x86_64":
+            raise kernel.KernelError(f"this kernel is too old for {plan.attach} on this architecture")
+        flags["SNOOP_REGS_ON_STACK"] = f"({_THREAD_SIZE}-{_PT_REGS_SIZE})"
+    found = programs.uring_tracepoint(btf)
+    if found is not None:
+        flags["SNOOP_URING"], flags["SNOOP_URING_ARGUMENT"] = 1, found[1]
     return [f"-D{name}={value}" for name, value in flags.items()]
 
 
-def _load(plan: Plan) -> tuple[dict[str, int], dict[str, int], Any]:
+def _load(plan: Plan, btf: kernel.Btf) -> tuple[dict[str, int], dict[str, int], Any]:
     architecture = kernel.machine()
-    btf = kernel.Btf.of_running_kernel()
     with tempfile.TemporaryDirectory(prefix="snoop-headers-") as name:
         directory = Path(name)
         write_tree(directory, btf, architecture)
@@ -199,20 +214,26 @@ def _load(plan: Plan) -> tuple[dict[str, int], dict[str, int], Any]:
             module = bcc.BPF(text=source(), cflags=cflags(plan, btf, architecture))
         except Exception as error:  # bcc raises nothing more precise
             raise kernel.KernelError(f"BCC could not compile the kernel side: {error}") from error
-    programs = {}
+    # BCC would raise the limit as it makes maps, and kernels before 5.11 count programs too.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    loaded = {}
     for index in range(bcc.lib.bpf_num_functions(module.module)):
         label = bcc.lib.bpf_function_name(module.module, index).decode()
-        per_call = label.endswith("_tp") or (label == "snoop_sys_exit" and plan.attach == ATTACH_TRACEPOINT)
+        start = bcc.lib.bpf_function_start(module.module, label.encode())
+        size = bcc.lib.bpf_function_size(module.module, label.encode())
+        shape = programs.shape(label, plan.attach, btf)
+        if shape is None:
+            continue
         try:
-            loaded = module.load_func(label, bcc.BPF.TRACEPOINT if per_call else bcc.BPF.RAW_TRACEPOINT)
-        except Exception as error:  # as above
-            raise kernel.KernelError(f"the kernel refused program {label}: {error}") from error
-        programs[label] = loaded.fd
+            loaded[label] = bpfsys.load_program(ctypes.string_at(start, size), label, *shape)
+        except OSError as error:
+            raise kernel.KernelError(f"the kernel refused program {label}: {error.strerror}") from error
     bcc.lib.bpf_table_name.restype = ctypes.c_char_p  # BCC leaves it at int
     count = bcc.lib.bpf_num_tables(module.module)
     names = [bcc.lib.bpf_table_name(module.module, index).decode() for index in range(count)]
     maps = {label: bcc.lib.bpf_table_fd(module.module, label.encode()) for label in names}
-    return maps, programs, module
+    return maps, loaded, module
 
 
 def _tracepoint_ids(plan: Plan) -> dict[str, int]:
@@ -238,12 +259,23 @@ def main(arguments: list[str]) -> int:
         tracepoints = _tracepoint_ids(plan)
         if plan.attach == ATTACH_TRACEPOINT and not tracepoints:
             raise kernel.KernelError(f"the syscall tracepoints cannot be read below {_TRACEFS}")
-        maps, programs, keep = _load(plan)
+        btf = kernel.Btf.of_running_kernel()
+        lacking = programs.lacking(btf) if plan.attach == ATTACH_VFS else []
+        if plan.attach == ATTACH_VFS and not programs.can_fexit(btf):
+            raise kernel.KernelError("the kernel refuses fexit programs")
+        found = programs.uring_tracepoint(btf) if plan.attach != ATTACH_VFS else None
+        maps, loaded, keep = _load(plan, btf)
     except kernel.KernelError as error:
         theirs.send(json.dumps({"error": str(error)}).encode())
         return 1
-    answer = {"maps": list(maps), "programs": list(programs), "tracepoints": tracepoints}
-    descriptors = array.array("i", [*maps.values(), *programs.values()])
+    answer = {
+        "maps": list(maps),
+        "programs": list(loaded),
+        "tracepoints": tracepoints,
+        "lacking": lacking,
+        "uring": found[0] if found else "",
+    }
+    descriptors = array.array("i", [*maps.values(), *loaded.values()])
     theirs.sendmsg([json.dumps(answer).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
     # Leave without BCC's own clean-up, which takes tens of milliseconds; the parent holds the descriptors now.
     del keep

@@ -33,7 +33,7 @@ class Delivery:
         self._interval = interval
         self._began = time.monotonic()
         self._cut_at: float | None = None
-        self._full = False
+        self._full_since = 0
         self._lost = 0
 
     @property
@@ -72,7 +72,7 @@ class Delivery:
             LOG.info("the operator does not know this agent (a new store?): sending everything again")
             self._outbox.drop_own()
             self._recorder.begin_anew()
-            self._full = True
+            self._full_since = self._outbox.next_sequence
             self._cut(now)
         elif self._recorder.news and self._outbox.room and now >= self._news_due():
             self._cut(now)
@@ -82,9 +82,15 @@ class Delivery:
             else:
                 self._cut(now)
 
+    def hurry(self) -> None:
+        """Send what is known at once, whatever else it waits for, and all that follows without long pauses."""
+        if self._recorder.news or self._recorder.due(final=True):
+            self._cut(time.monotonic(), everything=True)
+        self._sender.hurry()
+
     def finish(self, seconds: float) -> None:
         """Send the rest, marked as final, in so many seconds at most. Does not wait: see `wait`."""
-        self._cut(time.monotonic(), final=True)
+        self._cut(time.monotonic(), everything=True, final=True)
         self._sender.finish(seconds)
 
     def wait(self, seconds: float) -> None:
@@ -101,15 +107,15 @@ class Delivery:
     def _heartbeat_due(self) -> float:
         return self._began + FIRST_POST if self._cut_at is None else self._cut_at + self._interval
 
-    def _cut(self, now: float, *, final: bool = False) -> None:
-        """Put what is news into the outbox, in as many deltas as it takes."""
+    def _cut(self, now: float, *, everything: bool = False, final: bool = False) -> None:
+        """Put what is news into the outbox, in as many deltas as it takes. `everything`: of unnamed containers too."""
         self._cut_at = now
         more = True
         while more:
-            report = self._recorder.cut(DELTA_OBSERVATIONS, DELTA_BYTES, final=final)
-            more = self._recorder.due(final=final)
-            self._outbox.put(report, full=self._full, final=final and not more)
+            report = self._recorder.cut(DELTA_OBSERVATIONS, DELTA_BYTES, final=everything)
+            more = self._recorder.due(final=everything)
+            self._outbox.put(report, final=final and not more, full_since=self._full_since, more=more)
             self._sender.wake()
             if more and not final and not self._outbox.room:
                 return  # the rest waits in the recorder
-        self._full = False
+        self._full_since = 0

@@ -19,7 +19,20 @@ BTF_PATH = Path(os.environ.get("SNOOP_BTF") or "/sys/kernel/btf/vmlinux")
 
 # Every member that bpf/*.h reads. `a.b` reaches into an embedded struct or union.
 MEMBERS: dict[str, tuple[str, ...]] = {
-    "task_struct": ("mm", "fs", "files", "nsproxy", "real_parent", "tgid", "cgroups", "stack"),
+    "task_struct": (
+        "mm",
+        "fs",
+        "files",
+        "nsproxy",
+        "real_parent",
+        "group_leader",
+        "tasks",
+        "flags",
+        "comm",
+        "tgid",
+        "cgroups",
+        "stack",
+    ),
     "mm_struct": ("exe_file", "saved_auxv"),
     "fs_struct": ("root.mnt", "root.dentry", "pwd.mnt", "pwd.dentry"),
     "files_struct": ("fdt",),
@@ -32,12 +45,12 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "nsproxy": ("mnt_ns",),
     "css_set": ("dfl_cgrp", "subsys"),
     "cgroup_subsys_state": ("cgroup",),
-    "cgroup": ("kn",),
+    "cgroup": ("kn", "level"),
     "kernfs_node": ("id", "name"),
     "linux_binprm": ("filename", "interp", "file", "buf"),
     "vm_area_struct": ("vm_start", "vm_end", "vm_file"),
 }
-# Members of which a kernel has one or the other: (name that bpf/*.h uses, candidates, required).
+# Members that a kernel may lack or name otherwise: (owner, name that bpf/*.h uses, candidates, required).
 ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("kernfs_node", "parent", ("parent", "__parent"), True),
     ("mm_struct", "mm_mt_ma_root", ("mm_mt.ma_root",), False),
@@ -50,10 +63,33 @@ ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("maple_range_64", "slot", ("slot",), False),
     ("maple_arange_64", "pivot", ("pivot",), False),
     ("maple_arange_64", "slot", ("slot",), False),
+    ("cgroup", "ancestors", ("ancestors",), False),
+    ("cgroup", "ancestor_ids", ("ancestor_ids",), False),
+    ("filename", "name", ("name",), False),
+    ("filename", "iname", ("iname",), True),
+    ("open_flags", "open_flag", ("open_flag",), True),
+    ("io_kiocb", "opcode", ("opcode",), False),
+    ("io_kiocb", "cmd", ("cmd",), False),
+    ("io_open", "dfd", ("dfd",), False),
+    ("io_open", "filename", ("filename",), False),
+    ("io_open", "how_flags", ("how.flags",), False),
+    ("io_statx", "dfd", ("dfd",), False),
+    ("io_statx", "filename", ("filename",), False),
+    ("io_rename", "old_dfd", ("old_dfd",), False),
+    ("io_rename", "oldpath", ("oldpath",), False),
+    ("io_unlink", "dfd", ("dfd",), False),
+    ("io_unlink", "filename", ("filename",), False),
+    ("io_mkdir", "dfd", ("dfd",), False),
+    ("io_mkdir", "filename", ("filename",), False),
+    ("io_link", "old_dfd", ("old_dfd",), False),
+    ("io_link", "oldpath", ("oldpath",), False),
+    ("io_xattr", "filename", ("filename",), False),
 )
+# Kernels have one or the other of these.
+EITHER = (("cgroup", "ancestors"), ("cgroup", "ancestor_ids")), (("filename", "name"), ("filename", "iname"))
 ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
-        "pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax"),
+        "pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax", "bx", "cx"),
         "task_struct": ("thread_info.status",),
     },
     "aarch64": {
@@ -62,7 +98,8 @@ ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
-_KIND_ARRAY, _KIND_STRUCT, _KIND_UNION, _KIND_FUNC = 3, 4, 5, 12
+_KIND_POINTER, _KIND_ARRAY, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 2, 3, 4, 5, 6, 8
+_KIND_FUNC, _KIND_PROTO = 12, 13
 _MODIFIERS = frozenset({8, 9, 10, 11, 18})  # typedef, volatile, const, restrict, type_tag
 
 
@@ -97,7 +134,7 @@ class Btf:
         # Bytes after the 12-byte head: fixed, and for each of vlen.
         fixed = {1: 4, 3: 12, 14: 4, 17: 4}
         each = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
-        wanted = frozenset({_KIND_STRUCT, _KIND_UNION, _KIND_FUNC})
+        wanted = frozenset({_KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF, _KIND_FUNC})
         positions, named = self._positions, self._named
         while at < end:
             name, info, _ = head(raw, at)
@@ -120,14 +157,44 @@ class Btf:
             raise KernelError(f"cannot read the kernel's BTF: {error}") from error
         return cls(raw)
 
-    def has_function(self, name: str) -> bool:
-        """Whether the kernel has a function of this name that BTF knows."""
-        return any(self._head(one)[1] >> 24 & 0x1F == _KIND_FUNC for one in self._by_name(name))
+    def function(self, name: str) -> int:
+        """Find a function: its type ID, as BPF_PROG_LOAD wants it. 0 if BTF knows none of this name."""
+        return next((one for one in self._by_name(name) if self._kind(one) == _KIND_FUNC), 0)
+
+    def enumeration(self, name: str) -> dict[str, int]:
+        """List an enum's values. Empty if it is not there."""
+        for one in self._by_name(name):
+            if self._kind(one) == _KIND_ENUM:
+                at, count = self._positions[one] + 12, self._head(one)[1] & 0xFFFF
+                pairs = (struct.unpack_from("<Ii", self._raw, at + index * 8) for index in range(count))
+                return {self._name(offset): value for offset, value in pairs}
+        return {}
+
+    def tracepoint_arguments(self, name: str) -> list[str]:
+        """Name the structs that a raw tracepoint's arguments point to; empty strings for other types."""
+        for one in self._by_name(f"btf_trace_{name}"):
+            proto = self._strip(self._pointee(self._strip(one)))
+            if self._kind(proto) != _KIND_PROTO:
+                continue
+            at, count = self._positions[proto] + 12, self._head(proto)[1] & 0xFFFF
+            kinds = [struct.unpack_from("<II", self._raw, at + index * 8)[1] for index in range(1, count)]
+            return [self._struct_name(self._pointee(self._strip(kind))) for kind in kinds]
+        return []
+
+    def _kind(self, type_id: int) -> int:
+        return self._head(type_id)[1] >> 24 & 0x1F if type_id else 0
+
+    def _pointee(self, type_id: int) -> int:
+        return self._head(type_id)[2] if self._kind(type_id) == _KIND_POINTER else 0
+
+    def _struct_name(self, type_id: int) -> str:
+        stripped = self._strip(type_id)
+        return self._name(self._head(stripped)[0]) if self._kind(stripped) == _KIND_STRUCT else ""
 
     def member(self, struct_name: str, path: str) -> Member | None:
         """Find `path` (dotted) in a struct, also through its anonymous members. None if it is not there."""
         for one in self._by_name(struct_name):
-            if self._head(one)[1] >> 24 & 0x1F == _KIND_STRUCT:
+            if self._kind(one) == _KIND_STRUCT:
                 found = self._find(one, path.split("."))
                 if found is not None:
                     return found
@@ -180,7 +247,7 @@ class Btf:
             return 0
         _, info, size = self._head(type_id)
         kind = info >> 24 & 0x1F
-        if kind == 2:  # pointer
+        if kind == _KIND_POINTER:
             return 8
         if kind == _KIND_ARRAY:
             element, _, count = struct.unpack_from("<III", self._raw, self._positions[type_id] + 12)
@@ -211,6 +278,10 @@ def offsets_header(btf: Btf, architecture: str) -> str:
             lines += _macros(f"{owner}_{name}", options[0])
         elif required:
             raise KernelError(f"this kernel has none of {owner}.{{{','.join(candidates)}}}; please report its version")
+    for choices in EITHER:
+        if not any(btf.member(owner, path) for owner, path in choices):
+            words = " or ".join(f"{owner}.{path}" for owner, path in choices)
+            raise KernelError(f"this kernel has neither {words}; please report its version")
     return "\n".join(lines) + "\n"
 
 

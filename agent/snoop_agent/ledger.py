@@ -23,6 +23,7 @@ KINDS: tuple[Kind, ...] = (
     Kind.CHDIR,
     Kind.MODIFY,
     Kind.OPEN,
+    Kind.HELD,
 )
 """By bit, as in `wire`."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snoop_agent import kernel, spool, tracer
-from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, Plan
+from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Plan
 from snoop_agent.owncgroup import CgroupError, OwnCgroup
 from snoop_agent.recorder import Recorder
 from snoop_agent.settings import DEFAULT_EXCLUDE
@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 STATUS_FAILED, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND = 125, 126, 127
 
 # A ring that no start-up burst fills: here nobody's pod pays for it.
-PLAN = Plan("raw_tp", ring_pages=4096, seen_entries=131072)
+PLAN = Plan("raw_tp", ring_pages=4096, seen_entries=131072, maps=True)
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _SI_KERNEL = 0x80
 
@@ -139,7 +139,7 @@ class _Session:
             running = tracer.start_tracer(
                 self._subject,
                 attach=self._options.attach,
-                order=(ATTACH_RAW, ATTACH_TRACEPOINT),
+                order=(ATTACH_VFS, ATTACH_RAW, ATTACH_TRACEPOINT),
                 plan=PLAN,
             )
         except kernel.KernelError as error:
@@ -172,10 +172,10 @@ class _Session:
         self._write()
         return Outcome(status, seconds, self._report(), self._warnings)
 
-    def _subject(self, places: list[tracer.Place]) -> tracer.Subject:
+    def _subject(self, here: tracer.Whereabouts) -> tracer.Subject:
         return tracer.Subject(
             self._cgroup.identifier,
-            level=len(places),
+            level=len(here.places),
             whole=True,
             waiting=True,
             keep_root=self._options.rootfs is not None,

@@ -82,6 +82,12 @@ class Outbox:
             return len(self._waiting)
 
     @property
+    def next_sequence(self) -> int:
+        """The number that the next delta will have."""
+        with self._lock:
+            return self._sequence + 1
+
+    @property
     def room(self) -> bool:
         """Whether more may be put in. What does not fit stays in the recorder."""
         with self._lock:
@@ -89,12 +95,14 @@ class Outbox:
             in_memory = sum(one.size for one in self._waiting if one.body is not None)
             return len(self._waiting) < LIMIT_COUNT and size < LIMIT_BYTES and in_memory < LIMIT_BYTES_IN_MEMORY
 
-    def put(self, report: Report, *, full: bool = False, final: bool = False) -> None:
-        """Add a delta."""
+    def put(self, report: Report, *, final: bool = False, full_since: int = 0, more: bool = False) -> None:
+        """Add a delta. `full_since`: the sequence of the first part of everything that this is a part of (0: of none)."""
+        full = full_since > 0
         evidence = any(container.observations for container in report.containers)
         with self._lock:
             self._sequence += 1
-            body = dumps_delta(Delta(self._boot, self._sequence, report, full=full, final=final))
+            delta = Delta(self._boot, self._sequence, report, full, final, full_since, more and full)
+            body = dumps_delta(delta)
             pending = Pending(self._run, self._boot, self._sequence, len(body), full=full, final=final)
             self._store(pending, body, durable=evidence)
             self._waiting.append(pending)
@@ -118,11 +126,28 @@ class Outbox:
                 return pending, body
             return None
 
-    def done(self, pending: Pending, *, refused: bool = False) -> None:
-        """Forget a delta: it was acknowledged, or the operator will never take it."""
+    def done(self, pending: Pending) -> None:
+        """Forget a delta: it was acknowledged."""
         with self._lock:
-            self.lost += refused
             self._remove(pending)
+
+    def refused(self, pending: Pending) -> None:
+        """Give up the observations of a delta that the operator will never take, but not its number.
+
+        A number that never came would make the operator ask for everything, this delta included, again and again.
+        """
+        with self._lock:
+            self.lost += 1
+            body = self._body(pending)
+            if pending not in self._waiting or body is None:
+                return
+            delta = loads_delta(body)
+            if not any(one.observations for one in delta.report.containers):
+                self._remove(pending)
+                return
+            bare = [replace(one, observations={}) for one in delta.report.containers]
+            report = replace(delta.report, containers=bare)
+            self._store(pending, dumps_delta(replace(delta, report=report)))
 
     def failed(self, pending: Pending) -> None:
         """Make sure that a delta which must wait survives the machine as well."""
@@ -141,11 +166,10 @@ class Outbox:
         with self._lock:
             if pending not in self._waiting:
                 return True  # dropped meanwhile
-            try:
-                body = pending.body if pending.body is not None else (self._directory / pending.name).read_bytes()
-                delta = loads_delta(body)
-            except (OSError, FormatError):
+            body = self._body(pending)
+            if body is None:
                 return False
+            delta = loads_delta(body)
             first, second = halves(delta.report)
             if second is None:
                 return False
@@ -157,7 +181,7 @@ class Outbox:
             tail = replace(pending, sequence=pending.sequence + 1, body=None, synced=False)
             self._store(tail, dumps_delta(replace(delta, sequence=tail.sequence, report=second)))
             self._waiting.insert(place + 1, tail)
-            self._store(pending, dumps_delta(replace(delta, report=first, final=False)))
+            self._store(pending, dumps_delta(replace(delta, report=first, final=False, more=delta.full)))
             pending.final = False
             if pending.boot == self._boot:
                 self._sequence += 1
@@ -168,6 +192,15 @@ class Outbox:
         with self._lock:
             for pending in [one for one in self._waiting if one.boot == self._boot]:
                 self._remove(pending)
+
+    def _body(self, pending: Pending) -> bytes | None:
+        """Give a delta's JSON; None if it cannot be read back."""
+        try:
+            body = pending.body if pending.body is not None else (self._directory / pending.name).read_bytes()
+            loads_delta(body)
+        except (OSError, FormatError):
+            return None
+        return body
 
     def _store(self, pending: Pending, body: bytes, *, durable: bool = True) -> None:
         pending.size = len(body)

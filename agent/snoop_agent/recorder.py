@@ -15,7 +15,7 @@ from snoop_agent import cgroups, wire
 from snoop_agent.ledger import Executables, Ledger
 from snoop_agent.sightings import interpret
 from snoop_agent.tracing import Counters, Event, NewContainer
-from snoop_report.merge import merge_gaps
+from snoop_report.merge import merge_exclude, merge_gaps
 from snoop_report.model import ContainerReport, Gap, GapCode, Identity, Report
 from snoop_report.paths import decode
 
@@ -55,7 +55,7 @@ class Recorder:
         boot_time: Callable[[], float] | None = None,
     ) -> None:
         """`about` is a report without containers: pod, node, agent. `boot_time`: when CLOCK_BOOTTIME was zero."""
-        self.about = about or Report()
+        self.about = replace(about or Report(), exclude=merge_exclude(exclude), max_unique_files=max_unique_files)
         self._exclude = tuple(prefix.encode("utf-8", "surrogateescape") for prefix in exclude)
         self._cap = max_unique_files
         self._boot_time = boot_time or _boot_time
@@ -115,6 +115,11 @@ class Recorder:
         self._identities.update(identities)
 
     # What goes out.
+
+    def knows(self, cgroup: int) -> bool:
+        """Whether the cgroup is a container's that has shown itself: no sandbox, no monitor of the runtime."""
+        found = self._containers.get(cgroup)
+        return found is not None and not found.monitor
 
     @property
     def unique_files(self) -> int:
@@ -272,7 +277,7 @@ class Recorder:
         The kernel side counts from a container's first exec on. So one that begins with anything else was running, and
         so was one whose cgroup is older than the agent's own.
         """
-        begins = event.kinds & wire.EXECUTE and not event.error
+        begins = event.kinds & wire.EXECUTE and not event.kinds & wire.HELD and not event.error
         older = self._own and cgroups.created_before(event.container, self._own)
         if not begins or older:
             words = "the container ran before the agent's hooks were attached; what it used until then is not known"

@@ -18,7 +18,7 @@ LOG = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0
 LONGEST_RETRY_AFTER = 30.0
 TIMEOUT, LAST_TIMEOUT = 15.0, 2.0
-LAST_PAUSE = 0.2
+LAST_PAUSE, HURRIED_PAUSE = 0.2, 1.0
 REFUSALS_ALLOWED = 3
 """A delta that the operator calls malformed so often is given up: what waits behind it counts as well."""
 
@@ -41,6 +41,7 @@ class Sender(threading.Thread):
         self._post = post
         self._changed = threading.Condition()
         self._deadline: float | None = None
+        self._hurried = False
         self._attempt_since = 0.0
         self._complaint = ""
         self.acknowledged = deque[Acknowledgement]()
@@ -55,11 +56,22 @@ class Sender(threading.Thread):
         with self._changed:
             self._changed.notify()
 
+    def hurry(self) -> None:
+        """Wait no longer than a second for anything from now on: the token may die."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify()
+        self._interrupt()
+
     def finish(self, seconds: float) -> None:
         """Post what waits within so many seconds, the last delta included, then end."""
         with self._changed:
+            self._hurried = True
             self._deadline = time.monotonic() + seconds
             self._changed.notify()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         if self._attempt_since and time.monotonic() - self._attempt_since > LAST_TIMEOUT / 2:
             self._post.interrupt()
 
@@ -76,7 +88,8 @@ class Sender(threading.Thread):
             if left is not None and (left <= 0 or denials > 1):
                 break
             self._attempt_since = time.monotonic()
-            answer = self._post.send(body, TIMEOUT if left is None else min(left, LAST_TIMEOUT))
+            longest = LAST_TIMEOUT if self._hurried else TIMEOUT
+            answer = self._post.send(body, longest if left is None else min(left, LAST_TIMEOUT))
             self._attempt_since = 0.0
             if answer.verdict is Verdict.ACCEPTED:
                 self._accept(pending, answer)
@@ -89,7 +102,7 @@ class Sender(threading.Thread):
             refusals += answer.verdict in (Verdict.REFUSED, Verdict.SPLIT)
             if refusals >= REFUSALS_ALLOWED:
                 LOG.error("giving up a delta after %d refusals: %s", refusals, answer.reason)
-                self._outbox.done(pending, refused=True)
+                self._outbox.refused(pending)
                 refusals = 0
                 continue
             failures += 1
@@ -129,8 +142,10 @@ class Sender(threading.Thread):
 
     def _sleep(self, seconds: float) -> None:
         with self._changed:
-            if self._deadline is None:
-                # Only the end cuts a pause short; news waits its turn.
-                self._changed.wait_for(lambda: self._deadline is not None, seconds)
-            else:
+            if self._deadline is not None:
                 time.sleep(min(LAST_PAUSE, seconds))
+            elif self._hurried:
+                self._changed.wait_for(lambda: self._deadline is not None, min(HURRIED_PAUSE, seconds))
+            else:
+                # Only the end cuts a pause short; news waits its turn.
+                self._changed.wait_for(lambda: self._hurried, seconds)

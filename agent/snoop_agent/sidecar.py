@@ -80,13 +80,16 @@ def start(chosen: settings.Settings) -> Started:
 
     own = 0
 
-    def find(places: list[tracer.Place]) -> tracer.Subject:
+    def find(here: tracer.Whereabouts) -> tracer.Subject:
         nonlocal own
-        subject = tracer.pod_subject(places, chosen.pod_uid)
+        subject = tracer.pod_subject(here, chosen.pod_uid)
         own = subject.own
         return subject
 
-    return Started(tracer.start_tracer(find, scratch=chosen.data_directory), own)
+    running = tracer.start_tracer(find, scratch=chosen.data_directory)
+    if running.alive():
+        running.sweep()
+    return Started(running, own)
 
 
 def _delivery(chosen: settings.Settings, run: state.State, recorder: Recorder) -> Delivery:

@@ -48,11 +48,15 @@ def outcome_of(error: int, kinds: int = 0) -> Outcome:
 def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
     """Turn an event into a sighting; nothing that could not be seen is made up.
 
+    What was asked for and may have succeeded (an unconfirmed request) counts as used.
+
     `exclude` are path prefixes. If only one of the asked and the resolved path is excluded, the other one is recorded:
     /proc/self/exe is excluded and the program that it leads to is not, /etc/mtab is a file of the image although it
     leads to /proc.
     """
     outcome = outcome_of(event.error, event.kinds)
+    if event.flags & wire.EITHER and outcome is Outcome.MISSING:
+        outcome = Outcome.FAILED  # it may be the call's other name that is not there
     used = outcome is Outcome.EXISTS
     gaps: list[GapCode] = []
     truncated = event.flags & wire.TRUNCATED

@@ -13,15 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from snoop_agent import bpfsys, kernel, syscalls, wire
-from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, Loaded, Plan, compile_programs
+from snoop_agent import bpfsys, kernel, programs, sweep, syscalls, wire
+from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Loaded, Plan, compile_programs
 from snoop_agent.tracing import Counters, Event, NewContainer
 from snoop_report.model import Gap, GapCode
 
 LOG = logging.getLogger(__name__)
 
-_TAILS = ("walk", "emit", "announce")  # enum tail in bpf/observe.h
-_EXEC_PROGRAMS = ("snoop_exec_program", "snoop_exec_script", "snoop_exec_loader")
 _CROWDED = "another 63 tracing programs already sit on tracepoint {name}; end one of them, or use raw_tp"
 
 
@@ -49,29 +47,47 @@ class Subject:
     """Nothing counts before the first exec in it."""
     keep_root: bool = False
     """The root directory at the first exec is where paths end."""
+    runtime: int = 0
+    """Mount namespace (a kernel address) of the container runtime, whose doings do not count. 0: unknown."""
 
 
-def pod_subject(places: list[Place], pod_uid: str) -> Subject:
-    """Find the pod's cgroup among `places` (leaf first): the one that carries its UID, else the container's parent.
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where this process lives, in one cgroup hierarchy."""
+
+    hierarchy: int
+    """0: cgroup v2; N + 1: that of v1's controller N."""
+    places: list[Place]
+    """From its own cgroup to the root."""
+    runtime: int
+    """Mount namespace of whoever started its container. 0: nobody above it lives in another one."""
+
+
+def pod_subject(here: Whereabouts, pod_uid: str) -> Subject:
+    """Find the pod's cgroup above this process: the one that carries its UID, else the container's parent.
 
     Drivers write the UID as `pod<uid>` (cgroupfs) or `kubepods-…-pod<uid with _>.slice` (systemd).
     """
-    depth = len(places) - 1
+    places, depth = here.places, len(here.places) - 1
     marks = {f"pod{pod_uid}", f"pod{pod_uid.replace('-', '_')}"} if pod_uid else set()
     found = next((at for at, place in enumerate(places) if any(mark in place.name for mark in marks)), 1)
     if depth < 2 or found == 0:
         raise kernel.KernelError("this container's cgroup has no pod above it: is the agent running in a pod?")
-    return Subject(cgroup=places[found].identifier, level=depth - found, own=places[found - 1].identifier)
+    return Subject(
+        cgroup=places[found].identifier,
+        level=depth - found,
+        own=places[found - 1].identifier,
+        runtime=here.runtime,
+    )
 
 
 class KernelTracer:
     """A `tracing.Tracer` over loaded programs."""
 
-    hooks = "syscalls"
-
     def __init__(
         self, loaded: Loaded, attach: str, ring: bpfsys.RingBuffer, links: list[int], lacking: list[str]
     ) -> None:
+        self.hooks = "vfs" if attach == ATTACH_VFS else "syscalls"
         self.attach = attach
         self._loaded = loaded
         self._ring = ring
@@ -106,7 +122,7 @@ class KernelTracer:
             found.append(
                 Gap(
                     GapCode.BLIND_SPOT,
-                    f"this kernel lacks tracepoints that Snoop listens to: {', '.join(self._lacking)}",
+                    f"this kernel lacks what Snoop hooks: {', '.join(self._lacking)}",
                     self._since,
                     len(self._lacking),
                 )
@@ -128,13 +144,27 @@ class KernelTracer:
         return found
 
     def add(self, subject: Subject) -> None:
-        """Trace another cgroup, of the same depth as the first."""
-        target = wire.Target(own=subject.own, waiting=subject.waiting, whole=subject.whole, keep_root=subject.keep_root)
+        """Trace another cgroup, of the same depth and hierarchy as the first."""
+        target = wire.Target(
+            own=subject.own,
+            waiting=subject.waiting,
+            whole=subject.whole,
+            keep_root=subject.keep_root,
+            runtime_ns=subject.runtime,
+        )
         bpfsys.map_update(self._loaded.maps["targets"], ctypes.c_uint64(subject.cgroup), target)
 
     def remove(self, cgroup: int) -> None:
         """Stop tracing the cgroup of that ID."""
         bpfsys.map_delete(self._loaded.maps["targets"], ctypes.c_uint64(cgroup))
+
+    def alive(self) -> set[int]:
+        """See `tracing.Tracer`."""
+        return {task.container for task in sweep.tasks(self._loaded)}
+
+    def sweep(self) -> None:
+        """Tell what the processes that are there hold: it comes as records of kind HELD."""
+        sweep.tell(self._loaded)
 
     def close(self) -> None:
         """See `tracing.Tracer`."""
@@ -192,9 +222,10 @@ def decode(raw: bytes) -> Event | NewContainer | None:
     )
 
 
-BESIDE_OTHERS = (ATTACH_TRACEPOINT, ATTACH_RAW)
-"""Ways of attaching, best first, for an agent that lives beside production: per-call tracepoints cost what it does not
-trace least. Detaching them takes the kernel 70 ms each."""
+BESIDE_OTHERS = (ATTACH_VFS, ATTACH_TRACEPOINT, ATTACH_RAW)
+"""Ways of attaching, best first, for an agent that lives beside production: fexit sees most and costs other calls
+nothing; per-call tracepoints cost what is not traced less than raw ones do. Detaching them takes the kernel 70 ms each.
+"""
 
 
 def ways(wanted: str, order: Sequence[str]) -> list[str]:
@@ -205,16 +236,17 @@ def ways(wanted: str, order: Sequence[str]) -> list[str]:
 
 
 def start_tracer(
-    find: Callable[[list[Place]], Subject],
+    find: Callable[[Whereabouts], Subject],
     *,
     attach: str = "auto",
     order: Sequence[str] = BESIDE_OTHERS,
     plan: Plan | None = None,
     scratch: Path | None = None,
 ) -> KernelTracer:
-    """Compile, load and attach. `find` is given this process's cgroups (leaf first) and says what to trace.
+    """Compile, load and attach. `find` is given this process's cgroups and says what to trace.
 
-    `attach`: `auto`, `tracepoint` or `raw_tp`. KernelError with one line says why this machine cannot be traced.
+    It is asked for cgroup v2, then for each of v1's controllers until it raises no KernelError.
+    `attach`: `auto`, `fexit`, `tracepoint` or `raw_tp`. KernelError says in one line why this machine cannot be traced.
     """
     if not kernel.may_trace():
         raise kernel.KernelError("tracing needs CAP_BPF and CAP_PERFMON (or root)")
@@ -228,20 +260,22 @@ def start_tracer(
             return _start(find, replace(first, attach=way), scratch)
         except kernel.KernelError as error:
             LOG.debug("attaching by %s: %s", way, error)
-            problem = problem or error
+            # Where fexit is refused the next way is as good, and its problem is the one to tell.
+            problem = error if problem is None or way != ATTACH_VFS else problem
     assert problem is not None
     raise problem
 
 
-def _start(find: Callable[[list[Place]], Subject], plan: Plan, scratch: Path | None) -> KernelTracer:
+def _start(find: Callable[[Whereabouts], Subject], plan: Plan, scratch: Path | None) -> KernelTracer:
     loaded = compile_programs(plan, scratch)
     links: list[int] = []
     ring = None
     try:
         _fill(loaded, plan)
-        subject = find(_whereabouts(loaded))
+        here, subject = _locate(loaded, find)
         levels = (ctypes.c_uint32 * wire.LEVELS)(subject.level)
-        bpfsys.map_update(loaded.maps["configs"], ctypes.c_uint32(0), wire.Config(1, levels))
+        config = wire.Config(1, levels, here.hierarchy)
+        bpfsys.map_update(loaded.maps["configs"], ctypes.c_uint32(0), config)
         ring = bpfsys.RingBuffer(loaded.maps["ring"])
         lacking = _attach(loaded, plan, links)
         tracer = KernelTracer(loaded, plan.attach, ring, links, lacking)
@@ -261,34 +295,70 @@ def _start(find: Callable[[list[Place]], Subject], plan: Plan, scratch: Path | N
 
 def _fill(loaded: Loaded, plan: Plan) -> None:
     """Set the tables that the programs read: system calls and tail calls."""
-    for number, call in syscalls.numbers(kernel.machine()).items():
-        row = wire.Call(call.kinds, call.how, call.name, call.dirfd, call.extra)
-        bpfsys.map_update(loaded.maps["calls"], ctypes.c_uint32(number), row)
-    for suffix in ("raw", "tp") if plan.attach == ATTACH_TRACEPOINT else ("raw",):
-        for index, tail in enumerate(_TAILS):
-            program = ctypes.c_uint32(loaded.programs[f"snoop_{tail}_{suffix}"])
-            bpfsys.map_update(loaded.maps[f"tails_{suffix}"], ctypes.c_uint32(index), program)
+    architecture = kernel.machine()
+    tables = (("calls", syscalls.numbers(architecture)), ("calls32", syscalls.numbers32(architecture)))
+    for table, rows in tables:
+        for number, call in rows.items():
+            if (call.label == "io_uring_setup" and loaded.uring) or (call.optional and not _wants(plan, call)):
+                continue
+            row = wire.Call(call.kinds, call.how, call.name, call.dirfd, call.extra, call.second, call.second_dirfd)
+            bpfsys.map_update(loaded.maps[table], ctypes.c_uint32(number), row)
+    for table, tails in programs.tails(plan.attach).items():
+        for index, label in tails.items():
+            if label in loaded.programs:
+                program = ctypes.c_uint32(loaded.programs[label])
+                bpfsys.map_update(loaded.maps[table], ctypes.c_uint32(index), program)
 
 
-def _whereabouts(loaded: Loaded) -> list[Place]:
+def _wants(plan: Plan, call: syscalls.Call) -> bool:
+    """Whether to listen to a call: the optional ones only where they cost no hook of their own, or are asked for."""
+    return not call.optional or plan.maps
+
+
+def _locate(loaded: Loaded, find: Callable[[Whereabouts], Subject]) -> tuple[Whereabouts, Subject]:
+    """Ask `find` in one hierarchy after another."""
+    problem: kernel.KernelError | None = None
+    for hierarchy in range(wire.HIERARCHIES):
+        here = _whereabouts(loaded, hierarchy)
+        if hierarchy and len(here.places) < 2:
+            continue  # this controller is v2's, or there is none of this number
+        try:
+            return here, find(here)
+        except kernel.KernelError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
+
+
+def _whereabouts(loaded: Loaded, hierarchy: int) -> Whereabouts:
+    key = ctypes.c_uint32(0)
+    bpfsys.map_update(loaded.maps["whereabouts"], key, wire.Whereabouts(hierarchy=hierarchy))
     bpfsys.run_program(loaded.programs["snoop_whereabouts"])
     found = wire.Whereabouts()
-    bpfsys.map_lookup(loaded.maps["whereabouts"], ctypes.c_uint32(0), found)
-    return [Place(one.id, one.name.decode(errors="replace")) for one in found.cgroups if one.id]
+    bpfsys.map_lookup(loaded.maps["whereabouts"], key, found)
+    places = [Place(one.id, one.name.decode(errors="replace")) for one in found.cgroups if one.id]
+    return Whereabouts(hierarchy, places, found.runtime_ns)
 
 
 def _attach(loaded: Loaded, plan: Plan, links: list[int]) -> list[str]:
-    """Attach everything; `links` collects the descriptors. Returns the tracepoints that this kernel lacks."""
-    lacking: list[str] = []
+    """Attach everything; `links` collects the descriptors. Returns the hooks that this kernel lacks."""
+    lacking = list(loaded.lacking)
     # Exec first: what it tells (the container's first instruction) cannot be learned later.
-    links.extend(bpfsys.attach_raw_tracepoint(loaded.programs[name], "sched_process_exec") for name in _EXEC_PROGRAMS)
-    program = loaded.programs["snoop_sys_exit"]
+    links.append(bpfsys.attach_raw_tracepoint(loaded.programs[programs.EXEC], "sched_process_exec"))
+    if plan.attach == ATTACH_VFS:
+        links.extend(bpfsys.attach_tracing(loaded.programs[name]) for name in programs.VFS if name in loaded.programs)
+        return lacking
+    if loaded.uring:
+        links.append(bpfsys.attach_raw_tracepoint(loaded.programs[programs.URING], loaded.uring))
+    program = loaded.programs[programs.SYS_EXIT]
     if plan.attach == ATTACH_RAW:
         links.append(bpfsys.attach_raw_tracepoint(program, "sys_exit"))
         return lacking
     for call in syscalls.numbers(kernel.machine()).values():
         name = call.exit_tracepoint
         identifier = loaded.tracepoints.get(name)
+        if not _wants(plan, call) or (call.label == "io_uring_setup" and loaded.uring):
+            continue
         if identifier is None:
             if not call.recent:
                 lacking.append(name)

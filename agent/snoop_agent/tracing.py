@@ -88,5 +88,11 @@ class Tracer(Protocol):
     def gaps(self) -> list[Gap]:
         """Tell what this way of tracing is known to have missed. `Gap.container`, if set, is a cgroup ID in decimal."""
 
+    def alive(self) -> set[int]:
+        """Cgroup IDs of the pod's containers that hold processes, without the agent's own and the sandbox."""
+
+    def sweep(self) -> None:
+        """Let what their processes hold come as records of kind HELD. What was used before and let go stays unseen."""
+
     def close(self) -> None:
         """Detach and free everything."""

@@ -2,19 +2,20 @@
 
 import ctypes
 
-FORMAT = 1
-NAME_MAX = 4096
+FORMAT = 2
+NAME_MAX, COMPONENTS_MAX = 4096, 2048
 
-READ, WRITE, CREATE, EXECUTE, MAP, STAT, READLINK, LIST, CHDIR, MODIFY, OPEN = (1 << bit for bit in range(11))
+READ, WRITE, CREATE, EXECUTE, MAP, STAT, READLINK, LIST, CHDIR, MODIFY, OPEN, HELD = (1 << bit for bit in range(12))
 
 RECORD_OBJECT, RECORD_CONTAINER = 1, 2
 
 ASKED_UNREADABLE, TRUNCATED, RESOLVED, VOLUME, DELETED, OUTSIDE, BASE_OUTSIDE, INTERPRETER = (1 << n for n in range(8))
+UNCONFIRMED, EITHER = 1 << 8, 1 << 9
 
 ASKED, BASE, TARGET, EXE = range(4)
 
 NO_ARGUMENT = 0xFF
-BY_NAME, BY_OPEN, BY_OPENAT2, BY_FD, BY_EXEC, BY_BLIND = range(1, 7)
+BY_NAME, BY_OPEN, BY_OPENAT2, BY_FD, BY_EXEC, BY_BLIND, BY_RESULT = range(1, 8)
 
 _u8, _u16, _u32, _s32, _u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64
 
@@ -47,7 +48,8 @@ class Call(ctypes.Structure):
         ("name", _u8),
         ("dirfd", _u8),
         ("extra", _u8),
-        ("pad", _u8 * 2),
+        ("second", _u8),
+        ("second_dirfd", _u8),
     )
 
 
@@ -62,6 +64,7 @@ class Target(ctypes.Structure):
         ("root_dentry", _u64),
         ("keep_root", _u32),
         ("pad2", _u32),
+        ("runtime_ns", _u64),
     )
 
 
@@ -85,13 +88,13 @@ class Key(ctypes.Structure):
     )
 
 
-LEVELS = 4
+LEVELS, HIERARCHIES = 4, 33
 
 
 class Config(ctypes.Structure):
     """struct snoop_config."""
 
-    _fields_ = (("count", _u32), ("levels", _u32 * LEVELS))
+    _fields_ = (("count", _u32), ("levels", _u32 * LEVELS), ("hierarchy", _u32))
 
 
 CGROUP_DEPTH, CGROUP_NAME = 16, 128
@@ -106,4 +109,35 @@ class Cgroup(ctypes.Structure):
 class Whereabouts(ctypes.Structure):
     """struct snoop_whereabouts."""
 
-    _fields_ = (("cgroups", Cgroup * CGROUP_DEPTH),)
+    _fields_ = (
+        ("hierarchy", _u32),
+        ("pad", _u32),
+        ("runtime_ns", _u64),
+        ("cgroups", Cgroup * CGROUP_DEPTH),
+    )
+
+
+SWEEP_TASKS = 256
+SWEEP_NEXT, SWEEP_PLACE, SWEEP_FILE, SWEEP_MAP = range(1, 5)
+
+
+class HeldTask(ctypes.Structure):
+    """struct snoop_held_task."""
+
+    _fields_ = (("task", _u64), ("container", _u64), ("tgid", _u32), ("fds", _u32), ("name", ctypes.c_char * 16))
+
+
+class Sweep(ctypes.Structure):
+    """struct snoop_sweep."""
+
+    _fields_ = (
+        ("step", _u32),
+        ("count", _u32),
+        ("task", _u64),
+        ("at", _u64),
+        ("next", _u64),
+        ("first", _u64),
+        ("done", _u32),
+        ("pad", _u32),
+        ("tasks", HeldTask * SWEEP_TASKS),
+    )

@@ -28,6 +28,8 @@ from snoop_report.model import (
 from snoop_report.paths import escape, unescape
 
 JSON = dict[str, Any]
+EVERYTHING = ("/",)
+"""What a report excludes that does not say: nothing that it lacks is known to be unused."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
@@ -67,6 +69,8 @@ def report_to_dict(report: Report, *, derived: bool = True) -> JSON:
         "dropped_events": report.dropped_events,
         "complete": report.complete,
         "gaps": [_gap_to_dict(gap) for gap in report.gaps],
+        "exclude": [escape(prefix) for prefix in report.exclude],
+        "max_unique_files": report.max_unique_files,
         "agent": {
             "version": report.agent.version,
             "kernel": report.agent.kernel,
@@ -94,6 +98,8 @@ def report_from_dict(document: object) -> Report:
         last_updated_at=doc.time("last_updated_at"),
         containers=[_container_from(one, started) for one in doc.children("containers")],
         gaps=[_gap_from(one) for one in doc.children("gaps")],
+        exclude=_exclude_from(doc),
+        max_unique_files=doc.integer("max_unique_files", 0),
         agent=AgentInfo(
             version=agent.text("version"),
             kernel=agent.text("kernel"),
@@ -121,6 +127,8 @@ def dumps_delta(delta: Delta) -> bytes:
         "sequence": delta.sequence,
         "full": delta.full,
         "final": delta.final,
+        "full_since": delta.full_since,
+        "more": delta.more,
         "report": report_to_dict(delta.report, derived=False),
     }
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
@@ -139,6 +147,8 @@ def loads_delta(text: str | bytes) -> Delta:
         report=report_from_dict(doc.value("report")),
         full=doc.boolean("full"),
         final=doc.boolean("final"),
+        full_since=doc.integer("full_since", 0),
+        more=doc.boolean("more"),
     )
 
 
@@ -239,6 +249,12 @@ def _gap_from(doc: "_Reader") -> Gap:
         count=doc.integer("count", 1),
         container=doc.text("container"),
     )
+
+
+def _exclude_from(doc: "_Reader") -> tuple[str, ...]:
+    if not doc.has("exclude"):
+        return EVERYTHING  # upstream's reports do not say what they left out
+    return tuple(doc.convert("exclude", text, unescape) for text in doc.strings("exclude"))
 
 
 def _container_from(doc: "_Reader", started: float) -> ContainerReport:

@@ -43,6 +43,21 @@ def merge_gaps(gaps: Iterable[Gap]) -> list[Gap]:
     return sorted(found.values(), key=lambda gap: (gap.since, gap.code, gap.container))
 
 
+def merge_exclude(*given: Iterable[str]) -> tuple[str, ...]:
+    """All prefixes under which one of the pieces of evidence was blind, without those that another one covers."""
+    kept: list[str] = []
+    for prefix in sorted({prefix for one in given for prefix in one}):
+        # Sorted, a prefix comes before whatever begins with it.
+        if not kept or not prefix.startswith(kept[-1]):
+            kept.append(prefix)
+    return tuple(kept)
+
+
+def merge_caps(*given: int) -> int:
+    """The strictest of several caps, where 0 means none."""
+    return min((cap for cap in given if cap), default=0)
+
+
 def merge_container(into: ContainerReport, other: ContainerReport) -> None:
     """Add what `other` knows of the same container, in place."""
     for seen in other.observations.values():
@@ -68,6 +83,8 @@ def apply(into: Report, delta: Report) -> None:
                 observe(fresh, seen)
             into.containers.append(fresh)
     into.gaps = merge_gaps([*into.gaps, *delta.gaps])
+    into.exclude = merge_exclude(into.exclude, delta.exclude)
+    into.max_unique_files = merge_caps(into.max_unique_files, delta.max_unique_files)
     into.last_updated_at = max(into.last_updated_at, delta.last_updated_at)
     started = [time for time in (into.started_at, delta.started_at) if time]
     into.started_at = min(started, default=0.0)

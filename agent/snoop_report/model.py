@@ -25,6 +25,8 @@ class Kind(StrEnum):
     MODIFY = "modify"
     OPEN = "open"
     """Opened for its name alone (O_PATH)."""
+    HELD = "held"
+    """Found open, mapped or as a directory of a process when recording began."""
 
 
 class Outcome(StrEnum):
@@ -45,7 +47,9 @@ class GapCode(StrEnum):
     LATE_START = "late_start"
     """Containers ran before the hooks were attached."""
     AGENT_RESTARTED = "agent_restarted"
-    """The agent came back after its pod's containers had started."""
+    """The agent came back after its pod's containers had started, or could not tell whether it did."""
+    LATE_END = "late_end"
+    """The pod's containers outlived the agent's last look."""
     RECORDS_LOST = "records_lost"
     """A record found no room in the ring buffer and its object was not touched again."""
     CAP_REACHED = "cap_reached"
@@ -159,6 +163,10 @@ class Report:
     last_updated_at: float = 0.0
     containers: list[ContainerReport] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    exclude: tuple[str, ...] = ()
+    """Path prefixes that were not recorded: of what begins so, nothing is known."""
+    max_unique_files: int = 0
+    """Paths kept per container at most; 0: unbounded."""
     agent: AgentInfo = field(default_factory=AgentInfo)
     schema_version: int = SCHEMA_VERSION
 
@@ -192,9 +200,13 @@ class Delta:
     """1, 2, 3 … within `boot`."""
     report: Report
     full: bool = False
-    """Everything known, not only what is new."""
+    """One part of everything known, not only what is new."""
     final: bool = False
     """The agent is ending; nothing will follow under this `boot`."""
+    full_since: int = 0
+    """If `full`: the sequence of the first part. Everything is there once all from that one on are, to the last."""
+    more: bool = False
+    """If `full`: further parts follow."""
 
 
 @dataclass(frozen=True, slots=True)

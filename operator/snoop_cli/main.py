@@ -55,7 +55,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 )
 @click.option(
     "--attach",
-    type=click.Choice(["auto", "raw_tp", "tracepoint"]),
+    type=click.Choice(["auto", "fexit", "raw_tp", "tracepoint"]),
     default="auto",
     show_default=True,
     help="How to attach to the kernel.",

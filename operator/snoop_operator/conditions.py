@@ -24,6 +24,7 @@ SEVERITY: tuple[GapCode, ...] = (
     GapCode.RECORDS_LOST,
     GapCode.CAP_REACHED,
     GapCode.FINAL_REPORT_MISSING,
+    GapCode.LATE_END,
     GapCode.AGENT_RESTARTED,
     GapCode.PATH_UNREADABLE,
     GapCode.PATH_TRUNCATED,

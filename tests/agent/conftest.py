@@ -83,6 +83,9 @@ class ScriptedTracer:
         self.numbers: dict[int, Counters] = {}
         self.known_gaps: list[Gap] = []
         self.error: Exception | None = None
+        self.living: set[int] = set()
+        self.mute: Exception | None = None
+        """What `alive` raises."""
         self.closed = False
         self.polls = 0
         self._interrupted = False
@@ -112,6 +115,11 @@ class ScriptedTracer:
 
     def gaps(self) -> list[Gap]:
         return list(self.known_gaps)
+
+    def alive(self) -> set[int]:
+        if self.mute:
+            raise self.mute
+        return set(self.living)
 
     def close(self) -> None:
         self.closed = True

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from snoop_agent import agent as module
-from snoop_agent import settings, sidecar, state, wire
+from snoop_agent import delivery, settings, sidecar, state, wire
 from snoop_agent.agent import Started
 from snoop_agent.alarm import Alarm
 from snoop_agent.kernel import KernelError
@@ -112,6 +112,7 @@ def test_news_reaches_the_operator_within_a_second(
     assert (last.report.agent.hooks, last.report.agent.attach) == ("syscalls", "tracepoint")
     assert last.report.containers[0].id == ID
     assert last.report.complete
+    assert (last.report.exclude, last.report.max_unique_files) == (("/dev/", "/proc/", "/sys/"), 100_000)
 
 
 def test_the_operator_hears_of_an_agent_within_two_seconds_even_if_it_still_prepares(
@@ -162,6 +163,132 @@ def test_what_happens_at_the_very_end_is_in_the_final_delta_and_in_the_file(
     assert "/last" in operator.script.paths()
     assert "/last" in running.report.containers[0].files
     assert tracer.closed
+
+
+class TestWhatOutlivesTheAgent:
+    """A native sidecar is told to end after the others. In a force deletion or eviction all are told at once."""
+
+    @pytest.fixture(autouse=True)
+    def brief(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "PARTING", 4.0)
+
+    def test_is_recorded_until_it_ends_and_what_is_known_goes_out_first(
+        self, run_agent: Any, tracer: Any, operator: Any, app: list[Any], event: Any, eventually: Any
+    ) -> None:
+        running = run_agent(lambda: Started(tracer, 1), operator, SNOOP_INTERVAL="1m")
+        tracer.put(*app)
+        eventually(lambda: "/etc/app.conf" in operator.script.paths())
+        tracer.living = {77}
+        tracer.put(event("/before"))
+        running.alarm.stop()
+        running.interrupt()
+        eventually(lambda: "/before" in operator.script.paths(), 0.7)
+        assert not operator.script.accepted[-1].final, "it may touch more"
+
+        tracer.put(event("/on-its-way-out"))
+        tracer.living = set()
+        began = time.monotonic()
+        running.thread.join(3.0)
+
+        assert time.monotonic() - began < 1.0
+        assert operator.script.accepted[-1].final
+        assert "/on-its-way-out" in operator.script.paths()
+        assert operator.script.accepted[-1].report.complete
+        assert "/on-its-way-out" in running.report.containers[0].files
+
+    def test_is_a_gap_if_it_lives_on(
+        self,
+        run_agent: Any,
+        tracer: Any,
+        operator: Any,
+        app: list[Any],
+        eventually: Any,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(module, "PARTING", 0.5)
+        running = run_agent(lambda: Started(tracer, 1), operator)
+        tracer.put(*app)
+        eventually(lambda: "/etc/app.conf" in operator.script.paths())
+        tracer.living = {77}
+        running.stop()
+
+        assert operator.script.accepted[-1].final
+        assert codes(operator.script.accepted[-1].report) == codes(running.report) == {GapCode.LATE_END}
+
+    def test_is_a_gap_if_it_cannot_be_told(
+        self, run_agent: Any, tracer: Any, operator: Any, app: list[Any], eventually: Any
+    ) -> None:
+        running = run_agent(lambda: Started(tracer, 1), operator)
+        tracer.put(*app)
+        eventually(lambda: "/etc/app.conf" in operator.script.paths())
+        tracer.mute = OSError(1, "Operation not permitted")
+        began = time.monotonic()
+        running.stop()
+
+        assert time.monotonic() - began < 1.5, "nobody knows how long to wait"
+        (gap,) = operator.script.accepted[-1].report.gaps
+        assert (gap.code, "could not be told" in gap.message) == (GapCode.LATE_END, True)
+
+    def test_is_nothing_to_wait_for_if_it_is_the_pods_sandbox(
+        self, run_agent: Any, tracer: Any, operator: Any, app: list[Any], eventually: Any
+    ) -> None:
+        running = run_agent(lambda: Started(tracer, 1), operator)
+        tracer.put(*app)
+        eventually(lambda: "/etc/app.conf" in operator.script.paths())
+        tracer.living = {5}
+        running.stop()
+
+        assert operator.script.accepted[-1].report.complete
+
+    def test_is_not_waited_for_without_an_operator(
+        self, run_agent: Any, tracer: Any, app: list[Any], eventually: Any
+    ) -> None:
+        running = run_agent(lambda: Started(tracer, 1))
+        tracer.put(*app)
+        eventually(lambda: running.named(ID), 3.5)
+        tracer.living = {77}
+        began = time.monotonic()
+        running.stop()
+
+        assert time.monotonic() - began < 1.0
+        assert codes(running.report) == {GapCode.LATE_START, GapCode.LATE_END}
+
+    def test_an_error_of_the_agents_own_meanwhile_does_not_keep_it_from_saying_goodbye(
+        self, run_agent: Any, tracer: Any, operator: Any, app: list[Any], event: Any, eventually: Any
+    ) -> None:
+        running = run_agent(lambda: Started(tracer, 1), operator)
+        tracer.put(*app)
+        eventually(lambda: "/etc/app.conf" in operator.script.paths())
+        tracer.living = {77}
+        running.alarm.stop()
+        running.interrupt()
+        time.sleep(0.2)
+        tracer.put("no event", event("/after"))
+        tracer.living = set()
+        running.thread.join(5.0)
+
+        assert operator.script.accepted[-1].final
+        assert codes(operator.script.accepted[-1].report) == {GapCode.RECORDS_LOST}
+
+
+def test_records_that_there_is_no_time_to_read_at_the_end_are_a_gap(
+    run_agent: Any,
+    tracer: Any,
+    operator: Any,
+    app: list[Any],
+    event: Any,
+    eventually: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "DRAIN", 0.0)
+    running = run_agent(lambda: Started(tracer, 1), operator)
+    tracer.put(*app)
+    eventually(lambda: "/etc/app.conf" in operator.script.paths())
+    running.alarm.stopping = True
+    tracer.put(*(event(f"/{number}") for number in range(5000)))
+    running.stop()
+
+    assert codes(operator.script.accepted[-1].report) == {GapCode.RECORDS_LOST}
 
 
 def test_an_operator_that_is_away_at_the_end_delays_the_pod_by_seconds_only(
@@ -324,21 +451,34 @@ def test_an_earlier_runs_mark_does_not_let_the_pod_start(
     eventually(lambda: running.attached, 1.0)
 
 
-def test_a_new_store_gets_everything_again(
-    run_agent: Any, tracer: Any, operator: Any, app: list[Any], event: Any, eventually: Any
+def test_a_new_store_gets_everything_again_and_is_told_where_it_begins_and_ends(
+    run_agent: Any,
+    tracer: Any,
+    operator: Any,
+    app: list[Any],
+    event: Any,
+    eventually: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run_agent(lambda: Started(tracer, 1), operator)
     tracer.put(*app)
     eventually(lambda: "/etc/app.conf" in operator.script.paths())
     operator.script.accepted.clear()
     operator.script.answer = lambda delta: Acknowledgement(delta.sequence, "store-2", resend=not delta.full)
+    monkeypatch.setattr(delivery, "DELTA_OBSERVATIONS", 1)
     tracer.put(event("/one-more"))
-    eventually(lambda: any(delta.full for delta in operator.script.accepted))
+    eventually(lambda: any(delta.full and not delta.more for delta in operator.script.accepted))
 
     full = [delta for delta in operator.script.accepted if delta.full]
     paths = {seen.path for delta in full for one in delta.report.containers for seen in one.observations.values()}
     assert paths == {"/usr/bin/app", "/etc/app.conf", "/one-more"}
-    assert full[0].sequence > 1
+    first = full[0].sequence
+    assert first > 1
+    assert [(delta.sequence, delta.full_since, delta.more) for delta in full] == [
+        (first, first, True),
+        (first + 1, first, True),
+        (first + 2, first, False),
+    ]
 
 
 def test_much_news_is_split(

@@ -121,7 +121,7 @@ def test_the_outbox_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_halves_take_the_place_of_what_was_too_large_and_numbers_go_on_rising(tmp_path: Path, run: int) -> None:
     """Also of an earlier run's (`run` 2)."""
     box = Outbox(tmp_path, 1, "aa")
-    box.put(evidence("/a", "/b", "/c", "/d"), full=True, final=True)
+    box.put(evidence("/a", "/b", "/c", "/d"), full_since=1, final=True)
     box.put(evidence("/e"))
     box.put(evidence())
     if run == 2:
@@ -139,6 +139,40 @@ def test_halves_take_the_place_of_what_was_too_large_and_numbers_go_on_rising(tm
     if run == 1:
         assert [entry[:3] for entry in found[3:]] == [("aa", 4, []), ("aa", 5, ["/f"])]
     assert not list(tmp_path.iterdir())
+
+
+def test_halves_of_one_part_of_everything_say_where_everything_begins_and_ends(tmp_path: Path) -> None:
+    box = Outbox(tmp_path, 1, "aa")
+    for more in (True, False):
+        box.put(evidence("/a", "/b"), full_since=1, more=more)
+    told = []
+    while found := box.first():
+        if sum(len(one.observations) for one in loads_delta(found[1]).report.containers) > 1:
+            assert box.split(found[0])
+            continue
+        delta = loads_delta(found[1])
+        told.append((delta.sequence, delta.full_since, delta.more))
+        box.done(found[0])
+
+    assert told == [(1, 1, True), (2, 1, True), (3, 1, True), (4, 1, False)]
+
+
+def test_a_delta_that_is_refused_for_good_keeps_its_number_and_loses_its_observations(tmp_path: Path) -> None:
+    box = Outbox(tmp_path, 1, "aa")
+    box.put(evidence("/odd"))
+    first = box.first()
+    assert first is not None
+
+    box.refused(first[0])
+
+    assert box.lost == 1
+    second = box.first()
+    assert second is not None
+    delta = loads_delta(second[1])
+    assert (delta.sequence, [one.files for one in delta.report.containers]) == (1, [[]])
+    box.refused(second[0])
+    assert not box
+    assert box.lost == 2
 
 
 def test_halves_hold_all_observations_and_each_the_counters_and_gaps() -> None:
@@ -160,16 +194,6 @@ def test_before_everything_is_sent_again_what_waits_of_this_run_is_dropped(tmp_p
     box = Outbox(tmp_path, 2, "bb")
     box.put(evidence("/b"))
     box.drop_own()
-    box.put(evidence("/all"), full=True)
+    box.put(evidence("/all"), full_since=box.next_sequence)
 
     assert drain(box) == [("aa", 1, ["/a"], False, False), ("bb", 2, ["/all"], True, False)]
-
-
-def test_what_the_operator_refuses_for_good_is_counted(tmp_path: Path) -> None:
-    box = Outbox(tmp_path, 1, "aa")
-    box.put(evidence("/a"))
-    first: Any = box.first()
-    box.failed(first[0])
-    box.done(first[0], refused=True)
-
-    assert (len(box), box.lost) == (0, 1)

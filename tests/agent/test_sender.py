@@ -232,7 +232,7 @@ def test_an_operator_with_a_new_store_is_heard_but_not_twice(
     assert sender.resend.is_set()
 
     sender.resend.clear()
-    box.put(evidence("/a"), full=True)
+    box.put(evidence("/a"), full_since=1)
     sender.wake()
     eventually(lambda: sender.posted == 2)
     assert not sender.resend.is_set()

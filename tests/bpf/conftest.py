@@ -63,7 +63,7 @@ class Bench:
     def __init__(self, attach: str, plan: Plan) -> None:
         self.cgroup = OwnCgroup("snoop-test", f"-{next(_NUMBERS)}")
         self.tracer = tracer.start_tracer(
-            lambda places: tracer.Subject(self.cgroup.identifier, len(places), whole=True), attach=attach, plan=plan
+            lambda here: tracer.Subject(self.cgroup.identifier, len(here.places), whole=True), attach=attach, plan=plan
         )
         assert self.tracer.attach == attach
 
@@ -126,7 +126,7 @@ def attach(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def bench(attach: str) -> Iterator[Bench]:
-    bench = Bench(attach, Plan(attach, ring_pages=256, seen_entries=8192))
+    bench = Bench(attach, Plan(attach, ring_pages=256, seen_entries=8192, maps=attach == "raw_tp"))
     yield bench
     bench.close()
 

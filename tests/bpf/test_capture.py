@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -360,7 +359,6 @@ def test_in_an_overlay_the_loader_has_its_name_and_not_the_layers(traced: Traced
 @pytest.mark.parametrize(
     "call",
     [
-        "char params[120] = {0}; syscall(SYS_io_uring_setup, 1, params)",
         """struct { struct file_handle head; char more[128]; } handle = {{ .handle_bytes = 128 }}; int mount;
         name_to_handle_at(AT_FDCWD, "/", &handle.head, &mount, 0);
         open_by_handle_at(open("/", O_RDONLY), &handle.head, O_RDONLY)""",
@@ -376,29 +374,6 @@ def test_a_way_to_files_that_is_not_followed_is_a_gap(traced: Traced, c_program:
     )
     assert traced([program]).blind == 1
     assert traced(["/bin/true"]).blind == 0
-
-
-# A program of 32-bit code: exit(7) by int 0x80, in an ELF file made by hand, so that no 32-bit libc is needed.
-_ENTRY = 0x08048054
-EXIT_32 = (
-    b"\x7fELF\x01\x01\x01"
-    + bytes(9)
-    + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, _ENTRY, 52, 0, 0, 52, 32, 1, 0, 0, 0)
-    + struct.pack("<IIIIIIII", 1, 0, 0x08048000, 0x08048000, 0x60, 0x60, 5, 0x1000)
-    + b"\xb8\x01\x00\x00\x00\xbb\x07\x00\x00\x00\xcd\x80"
-)
-
-
-def test_32_bit_code_is_a_gap(traced: Traced, tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    program.write_bytes(EXIT_32)
-    program.chmod(0o755)
-    run = traced([str(program)])
-    if run.status == 126 or run.status < 0:
-        pytest.skip("this kernel runs no 32-bit code (CONFIG_IA32_EMULATION)")
-    assert run.status == 7
-    assert run.blind >= 1
-    assert run.one(str(program)).kinds == wire.EXECUTE
 
 
 def test_a_process_that_leaves_its_mount_namespace_is_still_seen(

@@ -72,7 +72,20 @@ def test_every_member_of_a_struct_is_mirrored(header: Path) -> None:
     [
         (
             "SNOOP_",
-            ["READ", "WRITE", "CREATE", "EXECUTE", "MAP", "STAT", "READLINK", "LIST", "CHDIR", "MODIFY", "OPEN"],
+            [
+                "READ",
+                "WRITE",
+                "CREATE",
+                "EXECUTE",
+                "MAP",
+                "STAT",
+                "READLINK",
+                "LIST",
+                "CHDIR",
+                "MODIFY",
+                "OPEN",
+                "HELD",
+            ],
         ),
         (
             "SNOOP_",

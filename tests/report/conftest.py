@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import strategies as st
 
+from snoop_report.merge import merge_exclude
 from snoop_report.model import ContainerReport, Gap, GapCode, Kind, Observation, Outcome, Report
 from snoop_report.paths import decode
 
@@ -50,6 +51,8 @@ def a_report(draw: st.DrawFn, names: st.SearchStrategy[str]) -> Report:
         labels={"app": "web"},
         started_at=draw(TIMES),
         last_updated_at=draw(TIMES),
+        exclude=draw(st.lists(names, max_size=3).map(merge_exclude)),
+        max_unique_files=draw(st.integers(0, 3)),
         containers=draw(st.lists(a_container(names), max_size=2, unique_by=lambda one: one.id)),
         gaps=draw(
             st.lists(

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -43,12 +44,21 @@ def test_a_report_reads_back_as_it_was(reports: st.SearchStrategy[Report]) -> No
 def test_a_delta_reads_back_as_it_was(reports: st.SearchStrategy[Report]) -> None:
     @given(reports, st.booleans(), st.booleans())
     def check(report: Report, full: bool, final: bool) -> None:
-        again = loads_delta(dumps_delta(Delta("b00t", 3, report, full=full, final=final)))
+        delta = Delta("b00t", 3, report, full, final, full_since=2 if full else 0, more=full and not final)
+        again = loads_delta(dumps_delta(delta))
 
-        assert (again.boot, again.sequence, again.full, again.final) == ("b00t", 3, full, final)
+        assert replace(again, report=report) == delta
+        assert (again.report.exclude, again.report.max_unique_files) == (report.exclude, report.max_unique_files)
         assert report_to_dict(again.report) == report_to_dict(report)
 
     check()
+
+
+def test_a_report_that_does_not_say_what_it_excludes_may_have_excluded_anything() -> None:
+    assert loads_report('{"containers": []}').exclude == ("/",)
+    assert loads_report('{"containers": [], "exclude": []}').exclude == ()
+    with pytest.raises(FormatError, match=r"report\.exclude"):
+        loads_report('{"exclude": ["/a", 1]}')
 
 
 def test_an_acknowledgement_reads_back_as_it_was() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoop_report.codec import report_to_dict
-from snoop_report.merge import apply, observe
+from snoop_report.merge import apply, merge_caps, merge_exclude, observe
 from snoop_report.model import ContainerReport, Kind, Observation, Outcome, Report
 
 
@@ -63,6 +63,17 @@ def test_what_once_had_a_name_keeps_it() -> None:
     assert observe(container, seen(path="/b", collapsed=False))
 
     assert container.files == ["/a", "/b"]
+
+
+def test_merged_reports_exclude_what_either_did() -> None:
+    assert merge_exclude(["/proc/", "/sys/"], ["/proc/self/", "/dev/"], []) == ("/dev/", "/proc/", "/sys/")
+    assert merge_exclude(["/tmp", "/tmpfs/"], ["/tm\udcff"]) == ("/tmp", "/tm\udcff")
+    assert merge_exclude(["/proc/"], ["/"]) == ("/",)
+
+
+def test_of_merged_caps_the_strictest_holds() -> None:
+    assert merge_caps(0, 100, 50) == 50
+    assert merge_caps(0, 0) == 0
 
 
 def test_a_repeat_tells_nothing_new() -> None:

@@ -88,9 +88,9 @@ def _check_amounts(delta: Delta) -> None:
     observations = sum(len(one.observations) for one in containers)
     if observations > MAX_OBSERVATIONS:
         raise BodyError(413, "too_large", f"{observations} observations are more than {MAX_OBSERVATIONS}: split them")
-    if len(containers) > MAX_CONTAINERS or len(delta.report.gaps) > _MAX_GAPS:
-        raise BodyError(400, "malformed", "delta.report: more containers or gaps than a pod can have")
-    numbers = [delta.sequence, *(gap.count for gap in delta.report.gaps)]
+    if max(len(delta.report.gaps), len(delta.report.exclude)) > _MAX_GAPS or len(containers) > MAX_CONTAINERS:
+        raise BodyError(400, "malformed", "delta.report: more containers, gaps or exclusions than a pod can have")
+    numbers = [delta.sequence, delta.full_since, delta.report.max_unique_files, *(gap.count for gap in delta.report.gaps)]
     for one in containers:
         numbers += (one.cgroup_id, one.total_events, one.dropped_events)
     if max(numbers) > _INTEGER:
@@ -102,6 +102,7 @@ def _check_texts(delta: Delta) -> None:
     agent = report.agent
     _check("boot", [delta.boot], _MAX_NAME)
     _check("agent", [agent.version, agent.kernel, agent.hooks, agent.attach], _MAX_TEXT)
+    _check("exclude", [escape(prefix) for prefix in report.exclude], _MAX_TEXT)
     _check("gaps", [text for gap in report.gaps for text in (gap.message, gap.container)], _MAX_TEXT)
     for one in report.containers:
         _check("containers", [one.id, one.name, one.digest], _MAX_NAME)

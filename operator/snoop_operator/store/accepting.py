@@ -3,18 +3,20 @@
 The pod's row is written first: that lock makes what follows safe against another writer of the same pod.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select, update
 
+from snoop_operator.store.boots import note_boot
 from snoop_operator.store.identities import remember
 from snoop_operator.store.interface import Accepted, PodKey
+from snoop_operator.store.reading import excluded_prefixes
 from snoop_operator.store.schema import (
     EMPTY_PATH,
     KINDS,
     OUTCOMES,
-    boot,
     container,
     counter,
     gap,
@@ -24,7 +26,7 @@ from snoop_operator.store.schema import (
     used,
 )
 from snoop_operator.store.strings import insert_into, intern
-from snoop_report.merge import merge_gaps
+from snoop_report.merge import merge_caps, merge_exclude, merge_gaps
 from snoop_report.model import ContainerReport, Delta, Gap, GapCode, Identity, Kind, Observation, Outcome, Report
 from snoop_report.paths import escape
 
@@ -35,7 +37,7 @@ def accept(
     """Add `delta`, which `key` posted at `now`; `identities` is what the cluster says of its containers."""
     report = delta.report
     pod_id = _note_pod(connection, key, report, now)
-    boot_id, resend = _note_boot(connection, pod_id, delta, now)
+    boot_id, resend = note_boot(connection, pod_id, delta, now)
     told = {one.id: Identity(one.name, one.image, one.digest) for one in report.containers}
     known = remember(connection, pod_id, cluster=identities, agent=told)
     _add_gaps(connection, pod_id, report.gaps)
@@ -75,31 +77,20 @@ def _note_pod(connection: Connection, key: PodKey, report: Report, now: float) -
         "last_report_at": _greatest(pod, statement.excluded, "last_report_at"),
     }
     upsert = statement.on_conflict_do_update(index_elements=["uid"], set_={**values, **kept})
-    return int(connection.execute(upsert.returning(pod.c.id)).scalar_one())
+    row = connection.execute(upsert.returning(pod.c.id, pod.c.exclude, pod.c.max_unique_files)).one()
+    _note_limits(connection, row, report)
+    return int(row.id)
 
 
-def _note_boot(connection: Connection, pod_id: int, delta: Delta, now: float) -> tuple[int, bool]:
-    """Count the delta in its boot. Returns the boot's row and whether deltas before this one never came here.
-
-    That is so in a new store, and in one that was restored from a backup. A full delta makes up for it, unless it is
-    the first of its boot: then it may be the middle of several that together are full. Full ones may leave out numbers,
-    for what they stand for is no longer sent.
-    """
-    known = connection.execute(select(boot).where(boot.c.pod_id == pod_id, boot.c.boot == delta.boot)).one_or_none()
-    last = known.last_sequence if known else 0
-    hole = delta.sequence > last + 1
-    lacking = hole if known is None else not delta.full and (hole or known.lacking)
-    values = {
-        "last_sequence": max(last, delta.sequence),
-        "lacking": lacking,
-        "lacking_since": (known.lacking_since if known and known.lacking else now) if lacking else 0.0,
-        "final": delta.final or (known is not None and known.final),
+def _note_limits(connection: Connection, row: Any, report: Report) -> None:
+    """Add what the agent was told not to record."""
+    exclude = merge_exclude(excluded_prefixes(row.exclude), report.exclude)
+    limits = {
+        "exclude": json.dumps([escape(prefix) for prefix in exclude]) if exclude else "",
+        "max_unique_files": merge_caps(row.max_unique_files, report.max_unique_files),
     }
-    if known is None:
-        made = insert(boot).values(pod_id=pod_id, boot=delta.boot, **values).returning(boot.c.id)
-        return int(connection.execute(made).scalar_one()), lacking
-    connection.execute(update(boot).where(boot.c.id == known.id).values(values))
-    return known.id, lacking
+    if limits != {"exclude": row.exclude, "max_unique_files": row.max_unique_files}:
+        connection.execute(update(pod).where(pod.c.id == row.id).values(limits))
 
 
 def _add_gaps(connection: Connection, pod_id: int, gaps: Iterable[Gap]) -> None:

@@ -37,6 +37,13 @@ class PodRow:
     evidence: PodEvidence
     started_at: float
     containers: tuple[ContainerRow, ...]
+    exclude: tuple[str, ...]
+    max_unique_files: int
+
+
+def excluded_prefixes(stored: str) -> list[str]:
+    """Read the column `exclude` of a pod."""
+    return [unescape(prefix) for prefix in json.loads(stored or "[]")]
 
 
 def one_of(column: ColumnElement[Any], numbers: Collection[int]) -> ColumnElement[bool]:
@@ -94,7 +101,8 @@ def _pod(row: Any, boots: Sequence[Any], containers: Sequence[ContainerRow], gap
         containers=tuple(one.evidence for one in containers),
         gaps=tuple(merge_gaps([*gaps, *further])),
     )
-    return PodRow(evidence, row.started_at, tuple(containers))
+    exclude = tuple(excluded_prefixes(row.exclude))
+    return PodRow(evidence, row.started_at, tuple(containers), exclude, row.max_unique_files)
 
 
 def _resolved(evidence: ContainerEvidence) -> bool:
@@ -158,6 +166,8 @@ def report(connection: Connection, pod_uid: str, now: float) -> Report | None:
         last_updated_at=evidence.last_report_at,
         containers=[_container_report(connection, one, names) for one in found.containers],
         gaps=list(evidence.gaps),
+        exclude=found.exclude,
+        max_unique_files=found.max_unique_files,
         agent=evidence.agent,
     )
 

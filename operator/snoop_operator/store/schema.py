@@ -43,6 +43,7 @@ KINDS: dict[Kind, int] = {
     Kind.CHDIR: 1 << 8,
     Kind.MODIFY: 1 << 9,
     Kind.OPEN: 1 << 10,
+    Kind.HELD: 1 << 11,
 }
 
 # SQLite counts rows by itself only in a column of type INTEGER; elsewhere 64 bits must be asked for.
@@ -82,6 +83,8 @@ pod = Table(
     Column("kernel", Text, nullable=False, default=""),
     Column("hooks", Text, nullable=False, default=""),
     Column("attach", Text, nullable=False, default=""),
+    Column("exclude", Text, nullable=False, default=""),  # JSON: prefixes that were not recorded; empty: none
+    Column("max_unique_files", BigInteger, nullable=False, default=0),
     Index("pod_by_namespace", "namespace"),
 )
 
@@ -94,6 +97,8 @@ boot = Table(
     Column("last_sequence", BigInteger, nullable=False),
     Column("lacking", Boolean, nullable=False, default=False),  # deltas before last_sequence never came
     Column("lacking_since", Float, nullable=False, default=0.0),
+    Column("full_since", BigInteger, nullable=False, default=0),  # see boots.Progress
+    Column("full_to", BigInteger, nullable=False, default=0),
     Column("final", Boolean, nullable=False, default=False),
     UniqueConstraint("pod_id", "boot"),
 )

@@ -55,10 +55,15 @@ class Make:
         gaps: Iterable[Gap] = (),
         full: bool = False,
         final: bool = False,
+        since: int = 0,
+        more: bool = False,
+        exclude: Iterable[str] = (),
+        cap: int = 0,
     ) -> Delta:
         agent = AgentInfo("0.1.0", "6.1.0", "syscalls", "tracepoint")
         report = Report(started_at=90.0, containers=list(containers), gaps=list(gaps), agent=agent)
-        return Delta(boot, sequence, report, full, final)
+        report.exclude, report.max_unique_files = tuple(exclude), cap
+        return Delta(boot, sequence, report, full or since > 0, final, since or (sequence if full else 0), more)
 
     @staticmethod
     def pod(uid: str = "u1", name: str = "web-1", *, injected: bool = True, **more: object) -> PodState:

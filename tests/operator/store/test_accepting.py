@@ -33,6 +33,21 @@ async def test_what_an_agent_posts_is_what_the_report_holds(store: SqlStore, mak
     assert (report.agent.hooks, report.started_at, report.last_updated_at) == ("syscalls", 90.0, NOW)
 
 
+async def test_what_any_run_of_the_agent_left_out_is_told(store: SqlStore, make: Any) -> None:
+    async def told() -> tuple[tuple[str, ...], int]:
+        report = await store.report("u1", NOW)
+        assert report is not None
+        return report.exclude, report.max_unique_files
+
+    await store.accept(make.key(), make.delta(1), {}, NOW)
+    assert await told() == ((), 0)
+    await store.accept(make.key(), make.delta(2, exclude=["/proc/", "/tm\udcff/"], cap=100), {}, NOW)
+    assert await told() == (("/proc/", "/tm\udcff/"), 100)
+    for _ in range(2):
+        await store.accept(make.key(), make.delta(1, boot="b2", exclude=["/proc/self/", "/dev/"], cap=50), {}, NOW)
+    assert await told() == (("/dev/", "/proc/", "/tm\udcff/"), 50)
+
+
 async def test_an_unknown_pod_has_no_report(store: SqlStore) -> None:
     assert await store.report("nobody", NOW) is None
 
@@ -125,10 +140,35 @@ class TestResend:
         assert report is not None
         assert report.gaps == []
 
+    async def test_everything_in_parts_is_whole_only_when_the_last_of_them_is_here(
+        self, store: SqlStore, make: Any
+    ) -> None:
+        async def post(sequence: int, **more: Any) -> tuple[bool, list[GapCode]]:
+            accepted = await store.accept(make.key(), make.delta(sequence, **more), {}, NOW)
+            report = await store.report("u1", NOW)
+            assert report is not None
+            return accepted.resend, [gap.code for gap in report.gaps]
+
+        lacking, whole = (True, [GapCode.EVIDENCE_LOST]), (False, [])
+        assert await post(7) == lacking
+        for part in (9, 10, 9, 10):
+            assert await post(part, since=9, more=True) == lacking, "more is to come"
+        assert await post(11, since=9) == whole
+        assert await post(12) == whole
+        assert await post(14) == lacking
+        assert await post(11, since=9) == lacking, "a replay makes up for nothing that came after it"
+
+    async def test_of_everything_in_parts_none_may_be_missing(self, store: SqlStore, make: Any) -> None:
+        answers = [
+            (await store.accept(make.key(), make.delta(sequence, since=9, more=sequence < 11), {}, NOW)).resend
+            for sequence in (9, 11)
+        ]
+        assert answers == [True, True]
+
     async def test_the_rest_of_a_full_report_that_began_in_another_store_is_not_everything(
         self, store: SqlStore, make: Any
     ) -> None:
-        assert (await store.accept(make.key(), make.delta(8, full=True), {}, NOW)).resend
+        assert (await store.accept(make.key(), make.delta(8, since=7), {}, NOW)).resend
         assert (await store.accept(make.key(), make.delta(9), {}, NOW)).resend
 
     async def test_a_store_restored_from_a_backup_asks_as_well(self, store: SqlStore, make: Any) -> None:

@@ -1,0 +1,140 @@
+/* System calls: what each one's row says, and the registers that hold its arguments. */
+
+BPF_ARRAY(calls, struct snoop_call, SNOOP_CALLS);
+/* Of 32-bit code, whose calls have numbers of their own. */
+BPF_ARRAY(calls32, struct snoop_call, SNOOP_CALLS32);
+
+#if defined(__x86_64__)
+static __always_inline __u64 argument(void *regs, __u8 index)
+{
+	switch (index) {
+	case 0: return GET(__u64, regs, pt_regs_di);
+	case 1: return GET(__u64, regs, pt_regs_si);
+	case 2: return GET(__u64, regs, pt_regs_dx);
+	case 3: return GET(__u64, regs, pt_regs_r10);
+	default: return GET(__u64, regs, pt_regs_r8);
+	}
+}
+#elif defined(__aarch64__)
+static __always_inline __u64 argument(void *regs, __u8 index)
+{
+	__u64 value = 0;
+
+	/* x0 holds the result at exit; the first argument is kept beside it. */
+	if (index == 0)
+		return GET(__u64, regs, pt_regs_orig_x0);
+	LOAD_AT(value, regs + OFF_pt_regs_regs + (index & 7) * 8);
+	return value;
+}
+#endif
+
+
+#if defined(__x86_64__)
+#define TS_COMPAT_FLAG 0x0002
+#define X32_BIT 0x40000000
+/* Whether the current call is one of 32-bit code: its numbers and arguments mean other things. */
+static __always_inline int is_compat(void *task)
+{
+	return (GET(__u32, task, task_struct_thread_info_status) & TS_COMPAT_FLAG) != 0;
+}
+
+static __always_inline __u64 argument32(void *regs, __u8 index)
+{
+	switch (index) {
+	case 0: return GET(__u32, regs, pt_regs_bx);
+	case 1: return GET(__u32, regs, pt_regs_cx);
+	case 2: return GET(__u32, regs, pt_regs_dx);
+	case 3: return GET(__u32, regs, pt_regs_si);
+	default: return GET(__u32, regs, pt_regs_di);
+	}
+}
+#else
+#define TIF_32BIT_FLAG (1UL << 22)
+static __always_inline int is_compat(void *task)
+{
+	return (GET(unsigned long, task, task_struct_thread_info_flags) & TIF_32BIT_FLAG) != 0;
+}
+
+static __always_inline __u64 argument32(void *regs, __u8 index)
+{
+	return (__u32)argument(regs, index);
+}
+#endif
+
+static __always_inline __u64 argument_of(int compat, void *regs, __u8 index)
+{
+	return compat ? argument32(regs, index) : argument(regs, index);
+}
+
+#ifndef SNOOP_ATTACH_RAW
+/* The registers with which the current task entered the kernel. The arguments are still where the call left them. */
+static __always_inline void *user_registers(void)
+{
+#ifdef SNOOP_REGS_ON_STACK
+	void *task = (void *)bpf_get_current_task();
+
+	return GET(void *, task, task_struct_stack) + SNOOP_REGS_ON_STACK;
+#else
+	return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+#endif
+}
+#endif
+
+/* Counted, so that the report can say that something was not seen. */
+static __always_inline int count_blind(void)
+{
+	struct snoop_counters *count;
+	__u64 container, key = 0;
+	struct snoop_target *target = find_target(&container, &key);
+
+	if (!target || container == target->own)
+		return 0;
+	count = counters_of(container);
+	if (count && counts(target, (void *)bpf_get_current_task()))
+		count->blind++;
+	return 0;
+}
+
+#if defined(SNOOP_ATTACH_RAW)
+#define SEES_COMPAT 1
+#else
+/* Per-call tracepoints do not fire for 32-bit calls. */
+#define SEES_COMPAT 0
+#endif
+
+/* The row of a call, or 0. `compat` says whether it is one of 32-bit code. */
+static __always_inline struct snoop_call *call_of(void *task, long number, int *compat)
+{
+	__u32 index = number;
+
+	*compat = is_compat(task);
+	if (*compat)
+		return calls32.lookup(&index);
+#ifdef X32_BIT
+	if (index & X32_BIT)
+		index &= ~X32_BIT;
+#endif
+	return calls.lookup(&index);
+}
+
+static __always_inline __u32 kinds_of_open(__u64 flags)
+{
+	if (flags & O_PATH_FLAG)
+		return SNOOP_OPEN;
+	if ((flags & O_ACCMODE_MASK) == O_WRONLY_FLAG)
+		return SNOOP_WRITE;
+	if ((flags & O_ACCMODE_MASK) == O_RDWR_FLAG)
+		return SNOOP_READ | SNOOP_WRITE;
+	return SNOOP_READ;
+}
+
+/* Take the object behind an open file. 0 if it is none: a pipe, a socket, a memfd. */
+static __always_inline int take_file(struct scratch *e, void *file)
+{
+	void *dentry = GET(void *, file, file_f_path_dentry);
+
+	if (is_anonymous(dentry))
+		return 0;
+	take_object(e, GET(void *, file, file_f_path_mnt), dentry);
+	return 1;
+}

@@ -1,0 +1,208 @@
+/* At exec, in every hook set: the program as it was asked for, the `#!` interpreter and the ELF interpreter, which no
+ * call names. One entry program and three stages, since each tells a record. */
+
+BPF_PROG_ARRAY(tails_raw, TAILS);
+
+int snoop_walk_raw(void *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_raw.call(ctx, TAIL_WALK);
+	tails_raw.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_raw(void *ctx)
+{
+	int next = emit_record();
+
+	if (next)
+		tails_raw.call(ctx, next);
+	return 0;
+}
+
+static __always_inline int go_raw(void *ctx, int found, int next)
+{
+	if (found == FOUND_NEW)
+		tails_raw.call(ctx, TAIL_WALK);
+	else if (found == FOUND_SECOND && next)
+		tails_raw.call(ctx, next);
+	return 0;
+}
+
+/* Where a mapped file lies for who opened it. What overlayfs maps is the layer's own file, on a mount that nobody sees;
+ * since 6.7 the path that was opened is kept beside it (struct backing_file in fs/file_table.c), before that it is
+ * f_path. The flag that tells such files has moved between versions, so they are known by their mounts. */
+static __always_inline void path_of_mapped(void *task, void *file, struct snoop_path *path)
+{
+	LOAD(path->mnt, file, file_f_path_mnt);
+	LOAD(path->dentry, file, file_f_path_dentry);
+#ifdef OFF_backing_file_user_path
+	void *mine = mount_namespace_of(task);
+	struct snoop_path opened = {};
+
+	if (GET(void *, mount_of(path->mnt), mount_mnt_ns) == mine)
+		return;
+	LOAD_AT(opened.mnt, file + OFF_backing_file_user_path + OFF_path_mnt);
+	LOAD_AT(opened.dentry, file + OFF_backing_file_user_path + OFF_path_dentry);
+	if (opened.mnt && GET(void *, mount_of(opened.mnt), mount_mnt_ns) == mine)
+		*path = opened;
+#endif
+}
+
+/* The memory area at an address or, failing that, none: then `last` is the last address of the hole. */
+static __always_inline void *area_at(void *mm, __u64 address, __u64 *last)
+{
+	void *vma = 0;
+
+	*last = ~0ULL;
+#ifdef OFF_mm_struct_mm_mt_ma_root
+	/* A maple tree (include/linux/maple_tree.h): the low byte of an inner entry holds the type of its node. */
+	__u64 entry = GET(__u64, mm, mm_struct_mm_mt_ma_root), pivot;
+
+	for (int depth = 0; depth < 4; depth++) {
+		__u64 node = entry & ~0xffULL, type = (entry >> 3) & 0xf;
+		__u64 pivots = type == 3 ? OFF_maple_arange_64_pivot : OFF_maple_range_64_pivot;
+		__u64 slots = type == 3 ? OFF_maple_arange_64_slot : OFF_maple_range_64_slot;
+		int last_slot = (type == 3 ? SIZE_maple_arange_64_slot : SIZE_maple_range_64_slot) / 8 - 1;
+		int slot;
+
+		for (slot = 0; slot < 15; slot++) {
+			if (slot >= last_slot)
+				break;
+			pivot = 0;
+			LOAD_AT(pivot, node + pivots + slot * 8);
+			if ((pivot == 0 && slot > 0) || address <= pivot)
+				break;
+		}
+		if (slot < last_slot && pivot && pivot < *last)
+			*last = pivot;
+		LOAD_AT(entry, node + slots + slot * 8);
+		if (type == 1)
+			break;
+	}
+	vma = (void *)entry;
+#else
+	vma = GET(void *, mm, mm_struct_mmap);
+	for (int i = 0; i < 512; i++) {
+		if (!vma || address < GET(__u64, vma, vm_area_struct_vm_end))
+			break;
+		vma = GET(void *, vma, vm_area_struct_vm_next);
+	}
+#endif
+	return vma;
+}
+
+static __always_inline void *file_mapped_at(void *mm, __u64 address)
+{
+	__u64 last;
+	void *vma = area_at(mm, address, &last);
+
+	if (!vma || GET(__u64, vma, vm_area_struct_vm_start) > address ||
+	    GET(__u64, vma, vm_area_struct_vm_end) <= address)
+		return 0;
+	return GET(void *, vma, vm_area_struct_vm_file);
+}
+
+/* A record about `file`, or about a name alone. FOUND_NOTHING: not ours. FOUND_SECOND: nothing new, but go on. */
+static __always_inline int on_exec(void *task, const char *name, void *file, __u32 flags, int next)
+{
+	struct snoop_target *target;
+	struct scratch *e;
+	__u64 container;
+
+	e = begin(SCRATCH_EXEC, &container, &target);
+	if (!e)
+		return FOUND_NOTHING;
+	if (next == TAIL_SCRIPT)
+		note_exec(target, task);
+	e->next = next;
+	e->record.kinds = SNOOP_EXECUTE;
+	e->record.flags = flags;
+	if (name && take_name(e, name, 0)) {
+		hash_name(e);
+		take_base(e, target, task, AT_FDCWD_VALUE);
+	}
+	if (file) {
+		struct snoop_path path = {};
+
+		path_of_mapped(task, file, &path);
+		/* A memfd has no path, but it may have been asked for by the name of a link. */
+		if (!is_anonymous(path.dentry))
+			take_object(e, path.mnt, path.dentry);
+		else if (!name)
+			return FOUND_SECOND;
+	}
+	if (!is_new(e, target, task))
+		return FOUND_SECOND;
+	take_executable(e, task);
+	hand_on(e);
+	return FOUND_NEW;
+}
+
+static __always_inline int is_elf32(void *bprm)
+{
+	__u8 head[5] = {};
+
+	LOAD_AT(head, bprm + OFF_linux_binprm_buf);
+	return head[0] == 0x7f && head[1] == 'E' && head[4] == ELFCLASS32_VALUE;
+}
+
+/* The program as it was asked for. Of a script only its name is known here: the interpreter opens it by a call. */
+int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *task = (void *)ctx->args[0], *bprm = (void *)ctx->args[2];
+	void *name = GET(void *, bprm, linux_binprm_filename);
+	int script = name != GET(void *, bprm, linux_binprm_interp);
+
+	return go_raw(ctx, on_exec(task, name, script ? 0 : GET(void *, bprm, linux_binprm_file), 0, TAIL_SCRIPT),
+		      TAIL_SCRIPT);
+}
+
+/* The interpreter that a script names. */
+int snoop_exec_script(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *task = (void *)ctx->args[0], *bprm = (void *)ctx->args[2];
+	void *name = GET(void *, bprm, linux_binprm_interp);
+	int found = FOUND_SECOND;
+
+#if !SNOOP_CALLS32_KNOWN || !defined(SNOOP_ATTACH_RAW)
+#ifndef SNOOP_ATTACH_VFS
+	if (is_elf32(bprm))
+		count_blind();
+#endif
+#endif
+	if (name != GET(void *, bprm, linux_binprm_filename))
+		found = on_exec(task, name, GET(void *, bprm, linux_binprm_file), SNOOP_INTERPRETER, TAIL_LOADER);
+	return go_raw(ctx, found, TAIL_LOADER);
+}
+
+/* The kernel maps the ELF interpreter (ld.so) at AT_BASE of the new program's auxiliary vector. */
+int snoop_exec_loader(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *task = (void *)ctx->args[0], *mm = GET(void *, task, task_struct_mm), *file;
+	int narrow = is_elf32((void *)ctx->args[2]);
+	__u64 base = 0, pair[2];
+	__u32 pair32[2];
+
+	for (int i = 0; i < 24; i++) {
+		if (narrow) {
+			LOAD_AT(pair32, mm + OFF_mm_struct_saved_auxv + i * sizeof(pair32));
+			pair[0] = pair32[0];
+			pair[1] = pair32[1];
+		} else {
+			LOAD_AT(pair, mm + OFF_mm_struct_saved_auxv + i * sizeof(pair));
+		}
+		if (pair[0] == 0)
+			break;
+		if (pair[0] == AT_BASE_TYPE) {
+			base = pair[1];
+			break;
+		}
+	}
+	if (!base)
+		return 0;
+	file = file_mapped_at(mm, base);
+	if (!file)
+		return count_blind();
+	return go_raw(ctx, on_exec(task, 0, file, SNOOP_INTERPRETER, 0), 0);
+}

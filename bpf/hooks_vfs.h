@@ -1,0 +1,309 @@
+/* The vfs hook set: fexit programs on the functions through which every name goes, whatever call (of 64- or 32-bit code,
+ * or of an io_uring) led there. Tail calls need the prototype of the function that was hooked, so each has its own. */
+#ifdef SNOOP_ATTACH_VFS
+
+BPF_PROG_ARRAY(tails_open, TAILS);
+
+int snoop_walk_open(__u64 *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_open.call(ctx, TAIL_WALK);
+	tails_open.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_open(__u64 *ctx)
+{
+	emit_record();
+	return 0;
+}
+
+BPF_PROG_ARRAY(tails_lookup, TAILS);
+
+int snoop_walk_lookup(__u64 *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_lookup.call(ctx, TAIL_WALK);
+	tails_lookup.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_lookup(__u64 *ctx)
+{
+	emit_record();
+	return 0;
+}
+
+BPF_PROG_ARRAY(tails_create, TAILS);
+
+int snoop_walk_create(__u64 *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_create.call(ctx, TAIL_WALK);
+	tails_create.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_create(__u64 *ctx)
+{
+	emit_record();
+	return 0;
+}
+
+BPF_PROG_ARRAY(tails_list, TAILS);
+
+int snoop_walk_list(__u64 *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_list.call(ctx, TAIL_WALK);
+	tails_list.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_list(__u64 *ctx)
+{
+	emit_record();
+	return 0;
+}
+
+BPF_PROG_ARRAY(tails_map, TAILS);
+
+int snoop_walk_map(__u64 *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_map.call(ctx, TAIL_WALK);
+	tails_map.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_map(__u64 *ctx)
+{
+	emit_record();
+	return 0;
+}
+
+BPF_PROG_ARRAY(tails_remove, TAILS);
+
+int snoop_walk_remove(__u64 *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_remove.call(ctx, TAIL_WALK);
+	tails_remove.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_remove(__u64 *ctx)
+{
+	emit_record();
+	return 0;
+}
+
+BPF_PROG_ARRAY(tails_rename, TAILS);
+
+int snoop_walk_rename(__u64 *ctx)
+{
+	if (walk_next() == TAIL_WALK)
+		tails_rename.call(ctx, TAIL_WALK);
+	tails_rename.call(ctx, TAIL_EMIT);
+	return 0;
+}
+
+int snoop_emit_rename(__u64 *ctx)
+{
+	emit_record();
+	return 0;
+}
+
+/* Take the name of a struct filename. 0 if there is none to speak of. */
+static __always_inline int take_filename(struct scratch *e, void *filename)
+{
+	if (!filename || is_error_pointer(filename) || !take_name(e, text_of(filename), 0))
+		return 0;
+	hash_name(e);
+	return 1;
+}
+
+static __always_inline int finish(struct scratch *e, struct snoop_target *target, void *task)
+{
+	if (!is_new(e, target, task))
+		return 0;
+	take_executable(e, task);
+	hand_on(e);
+	return 1;
+}
+
+static __always_inline int on_open(int dfd, void *filename, void *how, void *file)
+{
+	void *task = (void *)bpf_get_current_task();
+	struct snoop_target *target;
+	struct scratch *e;
+	__u64 container;
+	__u32 flags;
+
+	e = begin(SCRATCH_OPEN, &container, &target);
+	if (!e || !take_filename(e, filename))
+		return 0;
+	flags = GET(__u32, how, open_flags_open_flag);
+	e->record.kinds = flags & FMODE_EXEC_FLAG ? SNOOP_EXECUTE : kinds_of_open(flags);
+	take_base(e, target, task, dfd);
+	if (is_error_pointer(file)) {
+		e->record.error = (long)file;
+	} else {
+		if (GET(__u32, file, file_f_mode) & FMODE_CREATED)
+			e->record.kinds |= SNOOP_CREATE;
+		take_file(e, file);
+	}
+	return finish(e, target, task);
+}
+
+int snoop_vfs_open(__u64 *ctx)
+{
+	if (on_open(ctx[0], (void *)ctx[1], (void *)ctx[2], (void *)ctx[3]))
+		tails_open.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* What the call in hand means to do with a name that it looks up. */
+static __always_inline __u32 kinds_of_lookup(void *task)
+{
+	struct snoop_call *call;
+	int compat = 0;
+	long number;
+
+	if (GET(__u32, task, task_struct_flags) & (PF_KTHREAD_FLAG | PF_IO_WORKER_FLAG))
+		return SNOOP_STAT;
+	number = GET(long, user_registers(), SNOOP_SYSCALL_NUMBER);
+	call = call_of(task, number, &compat);
+	return call && call->kinds && call->how == SNOOP_BY_NAME ? call->kinds : SNOOP_STAT;
+}
+
+static __always_inline int on_lookup(int dfd, void *filename, void *path, void *root, int result)
+{
+	void *task = (void *)bpf_get_current_task();
+	struct snoop_target *target;
+	struct scratch *e;
+	__u64 container;
+
+	e = begin(SCRATCH_LOOKUP, &container, &target);
+	if (!e || !take_filename(e, filename))
+		return 0;
+	e->record.kinds = kinds_of_lookup(task);
+	e->record.error = result < 0 ? result : 0;
+	take_base(e, target, task, dfd);
+	if (root && GET(void *, root, path_mnt)) {
+		/* Looked up from a place of the kernel's choice. */
+		LOAD(e->walks[SNOOP_BASE].mnt, root, path_mnt);
+		LOAD(e->walks[SNOOP_BASE].dentry, root, path_dentry);
+		e->unkeyed = 1;
+	}
+	if (result >= 0) {
+		void *mnt = GET(void *, path, path_mnt), *dentry = GET(void *, path, path_dentry);
+
+		if (!is_anonymous(dentry))
+			take_object(e, mnt, dentry);
+	}
+	return finish(e, target, task);
+}
+
+int snoop_vfs_lookup(__u64 *ctx)
+{
+	if (on_lookup(ctx[0], (void *)ctx[1], (void *)ctx[3], (void *)ctx[4], ctx[5]))
+		tails_lookup.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* mkdir, mknod, symlink, link, bind: the name that is made. */
+static __always_inline int on_create(int dfd, void *filename, void *dentry)
+{
+	void *task = (void *)bpf_get_current_task();
+	struct snoop_target *target;
+	struct scratch *e;
+	__u64 container;
+
+	e = begin(SCRATCH_CREATE, &container, &target);
+	if (!e || !take_filename(e, filename))
+		return 0;
+	e->record.kinds = SNOOP_CREATE;
+	e->record.error = is_error_pointer(dentry) ? (long)dentry : 0;
+	take_base(e, target, task, dfd);
+	return finish(e, target, task);
+}
+
+int snoop_vfs_create(__u64 *ctx)
+{
+	if (on_create(ctx[0], (void *)ctx[1], (void *)ctx[4]))
+		tails_create.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* An object alone. */
+static __always_inline int on_object(int which, __u32 kinds, void *mnt, void *dentry)
+{
+	void *task = (void *)bpf_get_current_task();
+	struct snoop_target *target;
+	struct scratch *e;
+	__u64 container;
+
+	e = begin(which, &container, &target);
+	if (!e || is_anonymous(dentry))
+		return 0;
+	e->record.kinds = kinds;
+	take_object(e, mnt, dentry);
+	e->hash = (__u64)dentry;
+	return finish(e, target, task);
+}
+
+int snoop_vfs_list(__u64 *ctx)
+{
+	void *file = (void *)ctx[0];
+
+	if ((int)ctx[2] >= 0 && on_object(SCRATCH_LIST, SNOOP_LIST, GET(void *, file, file_f_path_mnt),
+					  GET(void *, file, file_f_path_dentry)))
+		tails_list.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+int snoop_vfs_map(__u64 *ctx)
+{
+	void *file = (void *)ctx[0];
+
+	if (file && !(int)ctx[3] && on_object(SCRATCH_MAP, SNOOP_MAP, GET(void *, file, file_f_path_mnt),
+					      GET(void *, file, file_f_path_dentry)))
+		tails_map.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* What is to be removed or renamed is known only here, as an object: it is there. */
+int snoop_vfs_unlink(__u64 *ctx)
+{
+	void *directory = (void *)ctx[0];
+
+	if (on_object(SCRATCH_UNLINK, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1]))
+		tails_remove.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+int snoop_vfs_rmdir(__u64 *ctx)
+{
+	void *directory = (void *)ctx[0];
+
+	if (on_object(SCRATCH_RMDIR, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1]))
+		tails_remove.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+int snoop_vfs_rename(__u64 *ctx)
+{
+	void *directory = (void *)ctx[0];
+
+	if (on_object(SCRATCH_RENAME, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1]))
+		tails_rename.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* Files opened by handle have no name that was asked for. */
+int snoop_vfs_handle(__u64 *ctx)
+{
+	return count_blind();
+}
+#endif

@@ -1,0 +1,158 @@
+"""Ways to files beside plain calls: io_uring, 32-bit code, bind mounts made inside, calls with two names."""
+
+import os
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.bpf.conftest import Run
+
+from snoop_agent import wire
+
+Traced = Callable[..., Run]
+Build = Callable[[str], str]
+
+# Without liburing: a ring of one, a request to open and one to stat, both waited for.
+_URING = """#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void) {
+	static struct statx buffer;
+	struct io_uring_params p = {0};
+	int ring = syscall(SYS_io_uring_setup, 2, &p), done;
+	char *sq = mmap(0, p.sq_off.array + p.sq_entries * 4, 3, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+	struct io_uring_sqe *e = mmap(0, 2 * sizeof *e, 3, MAP_SHARED, ring, IORING_OFF_SQES);
+	unsigned *array = (unsigned *)(sq + p.sq_off.array);
+	if (ring < 0) return 1;
+	memset(e, 0, 2 * sizeof *e);
+	e[0].opcode = IORING_OP_OPENAT; e[0].fd = AT_FDCWD; e[0].addr = (unsigned long)"%s"; e[0].open_flags = O_RDONLY;
+	e[1].opcode = IORING_OP_STATX; e[1].fd = AT_FDCWD; e[1].addr = (unsigned long)"%s";
+	e[1].off = (unsigned long)&buffer;
+	array[0] = 0; array[1] = 1;
+	__atomic_store_n((unsigned *)(sq + p.sq_off.tail), 2, __ATOMIC_RELEASE);
+	done = syscall(SYS_io_uring_enter, ring, 2, 2, IORING_ENTER_GETEVENTS, 0, 0);
+	return done != 2;
+}"""
+
+
+def test_requests_of_io_uring_are_told_unconfirmed(traced: Traced, c_program: Build, tmp_path: Path) -> None:
+    for name in ("opened", "looked-at"):
+        (tmp_path / name).write_text("x")
+    run = traced([c_program(_URING % (tmp_path / "opened", tmp_path / "looked-at"))])
+    assert run.status == 0
+    opened, looked = run.one(f"{tmp_path}/opened"), run.one(f"{tmp_path}/looked-at")
+    assert (opened.kinds, looked.kinds) == (wire.READ, wire.STAT)
+    assert opened.flags & looked.flags & wire.UNCONFIRMED
+    assert run.blind == 0
+
+
+def _program32(path: str) -> bytes:
+    """Make a program of 32-bit code: open(path), stat64(path), exit(7) by int 0x80. No 32-bit libc is needed."""
+    base, head = 0x08048000, 52 + 32
+    code_length = 64
+    name, buffer = base + head + code_length, base + 0x800
+    code = b"".join(
+        (
+            b"\xb8" + struct.pack("<I", 5) + b"\xbb" + struct.pack("<I", name) + b"\x31\xc9\xcd\x80",
+            b"\xb8" + struct.pack("<I", 195) + b"\xbb" + struct.pack("<I", name),
+            b"\xb9" + struct.pack("<I", buffer) + b"\xcd\x80",
+            b"\xb8" + struct.pack("<I", 1) + b"\xbb" + struct.pack("<I", 7) + b"\xcd\x80",
+        )
+    )
+    elf = b"\x7fELF\x01\x01\x01" + bytes(9)
+    elf += struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + head, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    elf += struct.pack("<IIIIIIII", 1, 0, base, base, 0x1000, 0x1000, 7, 0x1000)
+    return (elf + code.ljust(code_length, b"\x90") + os.fsencode(path) + b"\0").ljust(0x1000, b"\0")
+
+
+def test_32_bit_code_is_seen_or_a_gap(traced: Traced, tmp_path: Path, attach: str) -> None:
+    (tmp_path / "file").write_text("x")
+    program = tmp_path / "program"
+    program.write_bytes(_program32(str(tmp_path / "file")))
+    program.chmod(0o755)
+    run = traced([str(program)])
+    if run.status == 126 or run.status < 0:
+        pytest.skip("this kernel runs no 32-bit code (CONFIG_IA32_EMULATION)")
+    assert run.status == 7
+    assert run.one(str(program)).kinds == wire.EXECUTE
+    if attach == "tracepoint":
+        assert run.blind >= 1
+    else:
+        kinds = {event.kinds for event in run.events if event.asked == os.fsencode(tmp_path / "file")}
+        assert kinds == {wire.READ, wire.STAT}
+        assert run.blind == 0
+
+
+def test_both_names_of_a_call_are_told(traced: Traced, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("x")
+    run = traced(
+        ["/bin/sh", "-c", f"cd {tmp_path}; mv -T old new; ln new hard; ln -s new soft; mkdir dir; mkfifo pipe"]
+    )
+    kinds = {os.fsdecode(event.asked): event.kinds for event in run.events if event.error == 0}
+    assert kinds["old"] & wire.MODIFY
+    for name in ("new", "hard", "soft", "dir", "pipe"):
+        assert [one for one in run.events if one.asked == name.encode() and one.kinds & wire.CREATE and not one.error]
+
+
+def test_the_second_name_of_a_failed_call_is_not_told_as_there(
+    traced: Traced, c_program: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "there").write_text("x")
+    source = """#include <stdio.h>
+    int main(void) {{ return !(rename("{0}/missing", "{0}/made") < 0 && link("{0}/there", "{0}/there") < 0); }}"""
+    run = traced([c_program(source.format(tmp_path))])
+    assert run.status == 0
+    assert f"{tmp_path}/made" not in run.asked()
+    assert run.one(f"{tmp_path}/missing").flags & wire.EITHER
+
+
+def test_a_bind_mount_made_inside_gives_the_images_own_name(traced: Traced, tmp_path: Path) -> None:
+    for name in ("etc", "place"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "etc/conf").write_text("x")
+    script = f"mount --bind {tmp_path}/etc {tmp_path}/place && exec cat {tmp_path}/place/conf"
+    run = traced(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script])
+    assert run.status == 0
+    (event,) = [one for one in run.events if one.asked == os.fsencode(tmp_path / "place/conf")]
+    assert os.fsdecode(event.target) == f"{tmp_path}/etc/conf"
+    assert not event.flags & (wire.VOLUME | wire.OUTSIDE)
+
+
+def test_a_file_system_of_its_own_is_a_volume(traced: Traced, tmp_path: Path) -> None:
+    script = f"mount -t tmpfs none {tmp_path} && echo x > {tmp_path}/file && exec cat {tmp_path}/file"
+    run = traced(["/usr/bin/unshare", "-m", "/bin/sh", "-c", script])
+    events = [one for one in run.events if one.target == os.fsencode(tmp_path / "file")]
+    assert events
+    assert all(one.flags & wire.VOLUME for one in events)
+
+
+def test_a_mapped_file_is_told_by_whom_costs_nothing_to_ask(traced: Traced, attach: str) -> None:
+    run = traced(["/bin/true"])
+    mapped = {Path(path).name for path in run.targets(wire.MAP)}
+    assert ("libc.so.6" in mapped) == (attach == "raw_tp")
+
+
+def test_a_tree_deeper_than_one_program_walks_is_told_whole(traced: Traced, c_program: Build, tmp_path: Path) -> None:
+    names = "a/" * 1500
+    (tmp_path / "x").mkdir()
+    source = f"""#include <fcntl.h>
+    #include <sys/stat.h>
+    #include <unistd.h>
+    int main(void) {{
+        if (chdir("{tmp_path}/x")) return 1;
+        for (int i = 0; i < 1500; i++) if (mkdir("a", 0755) || chdir("a")) return 2;
+        return open("leaf", O_CREAT | O_RDWR, 0600) < 0;
+    }}"""
+    run = traced([c_program(source)])
+    subprocess.run(["rm", "-rf", tmp_path / "x"], check=True)
+    assert run.status == 0
+    event = run.one("leaf")
+    assert os.fsdecode(event.target) == f"{tmp_path}/x/{names}leaf"
+    assert not event.flags & wire.TRUNCATED
