@@ -1,6 +1,7 @@
 """What one record of the kernel says: a path, what it led to, with what outcome; or why there is none. Pure."""
 
 import errno
+import re
 from typing import NamedTuple
 
 from snoop_agent import wire
@@ -18,7 +19,11 @@ _PRESENT = frozenset(
 # Beyond these a string of a truncated record may be the one that was cut: bytes as in bpf/observe.h; of the components,
 # some of the walk's steps may have been mounts.
 _WHOLE_BYTES = wire.NAME_MAX - 256
-_WHOLE_COMPONENTS = 900
+_WHOLE_COMPONENTS = wire.COMPONENTS_MAX - 148
+
+# Where the kernel leads a process to a place of its own: below, names are those of another directory.
+_OWN_ROOT = re.compile(rb"/proc/(?:self|thread-self)/root(?=/|$)")
+_OWN_PLACE = re.compile(rb"/proc/[^/]+/(?:task/[0-9]+/)?(?:root|cwd|fd/[0-9]+)/|/dev/fd/[0-9]+/")
 
 
 class Sighting(NamedTuple):
@@ -31,6 +36,9 @@ class Sighting(NamedTuple):
     collapsed: bool
     executable: bytes
     gaps: tuple[GapCode, ...]
+    unfolded: bytes = b""
+    """The path with its `..`, if one of them follows a name that may be a link: then `path` may be another file, and
+    only whoever can read the links can tell."""
 
 
 def outcome_of(error: int, kinds: int = 0) -> Outcome:
@@ -68,7 +76,11 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
     asked = b"" if truncated and len(event.asked) >= wire.NAME_MAX - 1 else event.asked
     if asked and (event.flags & wire.BASE_OUTSIDE or (truncated and not _whole(event.base))):
         asked = b""
+    if own := _OWN_ROOT.match(asked):
+        # The process's own root, which `base` is.
+        asked = asked[own.end() :] or b"/"
     path = _absolute(asked, event.base) if asked else b""
+    unfolded = _unfolded(asked, event.base) if path and used and not event.target else b""
 
     outside = bool(event.flags & wire.OUTSIDE)
     collapsed = bool(event.flags & (wire.DELETED | wire.OUTSIDE))
@@ -77,11 +89,16 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
     if used and not path and not target and not gaps:
         gaps.append(GapCode.BLIND_SPOT)
     if path.startswith(exclude):
+        # The excluded name may lead to one that is not.
+        if used and not target and _OWN_PLACE.match(path):
+            gaps.append(GapCode.BLIND_SPOT)
         path = b""
+    if unfolded.startswith(exclude):
+        unfolded = b""
     if target.startswith(exclude):
         target = b""
     executable = b"" if truncated and not _whole(event.executable) else event.executable
-    return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps))
+    return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps), unfolded)
 
 
 def _absolute(asked: bytes, base: bytes) -> bytes:
@@ -90,6 +107,16 @@ def _absolute(asked: bytes, base: bytes) -> bytes:
     return normalise(decode(asked), base=start, root=start if asked[:1] == b"/" else "/").encode(
         "utf-8", "surrogateescape"
     )
+
+
+def _unfolded(asked: bytes, base: bytes) -> bytes:
+    """Write an asked path out with the `..` that follow a name. Empty: there is none. A base holds no links."""
+    parts = [part for part in asked.split(b"/") if part not in (b"", b".")]
+    names = next((at for at, part in enumerate(parts) if part != b".."), len(parts))
+    if b".." not in parts[names:]:
+        return b""
+    start = _absolute(b"/".join([*([b""] if asked[:1] == b"/" else []), *parts[:names]]) or b"/", base)
+    return start.rstrip(b"/") + b"/" + b"/".join(parts[names:])
 
 
 def _whole(path: bytes) -> bool:

@@ -88,7 +88,7 @@ def test_an_unreadable_name_is_a_gap_only_if_something_was_used(event: Any) -> N
         ({"asked": b"/" + b"a" * 4094, "target": b"/short"}, b"/short", b"/short"),
         ({"asked": b"/short", "target": b"/cut" + b"/a" * 1950}, b"/short", b""),
         ({"asked": b"x", "base": b"/cut" + b"/a" * 1950, "target": b"/short"}, b"/short", b"/short"),
-        ({"asked": b"/short", "target": b"/a" * 1000}, b"/short", b""),
+        ({"asked": b"/short", "target": b"/a" * 1910}, b"/short", b""),
         ({"asked": b"/short", "executable": b"/cut" + b"/a" * 1950}, b"/short", b"/short"),
     ],
 )
@@ -124,3 +124,51 @@ def test_if_one_of_two_paths_is_excluded_the_other_one_is_recorded(
     seen = interpret(event(asked, target=target, flags=wire.RESOLVED if target else 0), DEFAULT)
 
     assert (seen.path, seen.target, seen.gaps) == (path, resolved, ())
+
+
+def test_a_missing_name_of_two_may_be_the_other_one(event: Any) -> None:
+    assert interpret(event(b"/a", error=-errno.ENOENT, flags=wire.EITHER)).outcome is Outcome.FAILED
+    assert interpret(event(b"/a", error=-errno.ENOENT)).outcome is Outcome.MISSING
+
+
+@pytest.mark.parametrize(
+    ("asked", "base", "unfolded"),
+    [
+        (b"/lib/../share/x", b"/", b"/lib/../share/x"),
+        (b"/lib//./../share/x", b"/", b"/lib/../share/x"),
+        (b"lib/../x", b"/usr", b"/usr/lib/../x"),
+        (b"../lib/../x", b"/usr/bin", b"/usr/lib/../x"),
+        (b"/lib/../x", b"/jail", b"/jail/lib/../x"),
+        (b"../../x", b"/usr/bin", b""),
+        (b"/../x", b"/", b""),
+        (b"/lib/x", b"/", b""),
+    ],
+)
+def test_a_name_that_climbs_out_of_what_may_be_a_link_is_told_unfolded_too(
+    event: Any, asked: bytes, base: bytes, unfolded: bytes
+) -> None:
+    seen = interpret(event(asked, base=base, kinds=wire.STAT, target=b"", flags=0))
+    assert seen.unfolded == unfolded
+    assert interpret(event(asked, base=base, target=b"/t", kinds=wire.READ)).unfolded == b""
+
+
+def test_a_name_below_the_processs_own_root_is_its_own(event: Any) -> None:
+    assert (
+        interpret(event(b"/proc/self/root/etc/passwd", kinds=wire.STAT, target=b"", flags=0), DEFAULT).path
+        == b"/etc/passwd"
+    )
+    assert interpret(event(b"/proc/thread-self/root/etc/x", base=b"/jail", target=b"", flags=0)).path == b"/jail/etc/x"
+
+
+@pytest.mark.parametrize("asked", [b"/proc/self/cwd/x", b"/proc/7/root/etc/x", b"/proc/self/fd/3/x", b"/dev/fd/3/x"])
+def test_an_excluded_name_that_leads_to_one_that_is_not_is_a_gap(event: Any, asked: bytes) -> None:
+    assert interpret(event(asked, kinds=wire.STAT, target=b"", flags=0), DEFAULT).gaps == (GapCode.BLIND_SPOT,)
+    assert interpret(event(asked, target=b"/x", kinds=wire.READ), DEFAULT).gaps == ()
+    assert interpret(event(asked, error=-errno.ENOENT, kinds=wire.STAT), DEFAULT).gaps == ()
+
+
+@pytest.mark.parametrize("asked", [b"/proc/self/fd/3", b"/proc/self/status", b"/proc/self/cwd", b"/dev/null"])
+def test_an_excluded_name_of_its_own_is_no_gap(event: Any, asked: bytes) -> None:
+    assert interpret(event(asked, kinds=wire.STAT, target=b"", flags=0), DEFAULT) == interpret(
+        event(asked, kinds=wire.STAT, target=b"", flags=0), (b"/",)
+    )
