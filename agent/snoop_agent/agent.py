@@ -103,6 +103,8 @@ class Agent:
             outbox=delivery.waiting if delivery else 0,
             gaps=recorder.gaps,
             tracing=self._tracer is not None,
+            hooks=recorder.about.agent.hooks,
+            attach=recorder.about.agent.attach,
             ready=self._tracer is not None or self._given_up,
             state="tracing" if self._tracer else "not tracing: see the log" if self._given_up else "starting",
         )

@@ -64,6 +64,8 @@ class Numbers:
     outbox: int = 0
     gaps: int = 0
     tracing: bool = False
+    hooks: str = ""
+    attach: str = ""
     ready: bool = False
     state: str = ""
     """A word or a sentence for /readyz."""
@@ -111,6 +113,10 @@ class _Collector:
             ("snoop_tracing", "1 while the hooks are attached", int(now.tracing)),
         ):
             yield GaugeMetricFamily(name, words, value=value)
+        if now.tracing:
+            way = GaugeMetricFamily("snoop_attached", "How the hooks are attached", labels=["hooks", "attach"])
+            way.add_metric([now.hooks, now.attach], 1)
+            yield way
 
 
 class _Server(http.server.ThreadingHTTPServer):

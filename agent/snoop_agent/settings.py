@@ -1,7 +1,7 @@
 """The agent's settings: flags win over SNOOP_ variables, which win over defaults. Pure; errors name the culprit.
 
-Flags, variables and defaults are upstream snoop's; what upstream does not know is a variable only, since the operator
-sets it (snoop_operator/names.py names the same ones).
+Flags, variables and defaults are upstream snoop's, but for -attach; what else upstream does not know is a variable only,
+since the operator sets it (snoop_operator/names.py names the same ones).
 """
 
 import argparse
@@ -17,12 +17,14 @@ from snoop_report.version import version
 _T = TypeVar("_T")
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
+WAYS = ("auto", "fexit", "tracepoint", "raw_tp")
 DEFAULT_REPORT = "/data/snoop-report.json"
 DEFAULT_INTERVAL = "30s"
 DEFAULT_EXCLUDE = "/proc/,/sys/,/dev/"
 DEFAULT_MAX_UNIQUE_FILES = "100000"
 DEFAULT_METRICS_ADDR = ":9090"
 DEFAULT_LOG_LEVEL = "info"
+DEFAULT_ATTACH = "auto"
 DEFAULT_DATA_DIRECTORY = "/data"
 DEFAULT_TOKEN_FILE = "/var/run/secrets/snoop.dev/token"  # noqa: S105 - a path
 
@@ -48,6 +50,8 @@ class Settings:
     metrics_addr: str
     """host:port, :port, or empty for no port."""
     log_level: str
+    attach: str = DEFAULT_ATTACH
+    """How to attach to the kernel, one of WAYS."""
     operator_url: str = ""
     """Empty: standalone, as upstream: report file and metrics only."""
     operator_address: str = ""
@@ -109,6 +113,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         max_unique_files=value("max-unique-files", DEFAULT_MAX_UNIQUE_FILES, _count),
         metrics_addr=value("metrics-addr", DEFAULT_METRICS_ADDR, _address, blank=True),
         log_level=value("log-level", DEFAULT_LOG_LEVEL, _level),
+        attach=value("attach", DEFAULT_ATTACH, _way),
         operator_url=value("operator-url", "", _url),
         operator_address=text("SNOOP_OPERATOR_ADDRESS"),
         ca_bundle=text("SNOOP_CA_BUNDLE"),
@@ -155,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         ("max-unique-files", "N", f"paths to keep per container, 0: all (default {DEFAULT_MAX_UNIQUE_FILES})"),
         ("metrics-addr", "ADDRESS", f"/metrics, /healthz, /readyz; '': no port (default {DEFAULT_METRICS_ADDR})"),
         ("log-level", "LEVEL", f"one of {', '.join(LOG_LEVELS)} (default {DEFAULT_LOG_LEVEL})"),
+        ("attach", "WAY", f"how to attach to the kernel: one of {', '.join(WAYS)} (default {DEFAULT_ATTACH})"),
     )
     for name, placeholder, words in flags:
         parser.add_argument(f"-{name}", f"--{name}", metavar=placeholder, help=words)
@@ -206,6 +212,12 @@ def _level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise ValueError(f"{text!r} is none of {', '.join(LOG_LEVELS)}")
     return text.lower()
+
+
+def _way(text: str) -> str:
+    if text not in WAYS:
+        raise ValueError(f"{text!r} is none of {', '.join(WAYS)}")
+    return text
 
 
 def _url(text: str) -> str:

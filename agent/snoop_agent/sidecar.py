@@ -86,7 +86,7 @@ def start(chosen: settings.Settings) -> Started:
         own = subject.own
         return subject
 
-    running = tracer.start_tracer(find, scratch=chosen.data_directory)
+    running = tracer.start_tracer(find, attach=chosen.attach, scratch=chosen.data_directory)
     if running.alive():
         running.sweep()
     return Started(running, own)

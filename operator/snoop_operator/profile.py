@@ -17,6 +17,8 @@ DEFAULT_EXCLUDE = ("/proc/", "/sys/", "/dev/")
 DEFAULT_INTERVAL = 30.0
 DEFAULT_MAX_UNIQUE_FILES = 100_000
 LOG_LEVELS = ("debug", "info", "warn", "error")
+WAYS = ("auto", "fexit", "tracepoint", "raw_tp")
+"""How the agent may attach to the kernel."""
 """From the most to the least verbose."""
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
@@ -74,6 +76,8 @@ class AgentSpec:
     log_level: str = "info"
     metrics_port: int = 0
     """0: no port is opened in the pod."""
+    attach: str = "auto"
+    """One of WAYS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +196,13 @@ def _agent(raw: Mapping[str, Any]) -> AgentSpec:
     level = _text(raw, "logLevel", "spec.agent", "info")
     if level not in LOG_LEVELS:
         raise InvalidProfileError(f"spec.agent.logLevel: {level!r} is none of {', '.join(LOG_LEVELS)}")
+    way = _text(raw, "attach", "spec.agent", "auto")
+    if way not in WAYS:
+        raise InvalidProfileError(f"spec.agent.attach: {way!r} is none of {', '.join(WAYS)}")
     port = _integer(raw, "metricsPort", "spec.agent", 0)
     if port > 65535:
         raise InvalidProfileError(f"spec.agent.metricsPort: {port} is not a port")
-    return AgentSpec({group: values for group, values in resources.items() if values}, level, port)
+    return AgentSpec({group: values for group, values in resources.items() if values}, level, port, way)
 
 
 def _quantities(raw: Mapping[str, Any], group: str) -> dict[str, str]:

@@ -72,7 +72,9 @@ def test_the_defaults_are_the_ones_that_the_operator_assumes() -> None:
     assert profile.parse_duration(SPEC["reportInterval"]["default"]) == profile.DEFAULT_INTERVAL
     assert SPEC["maxUniqueFiles"]["default"] == profile.DEFAULT_MAX_UNIQUE_FILES
     assert tuple(SPEC["agent"]["properties"]["logLevel"]["enum"]) == profile.LOG_LEVELS
+    assert tuple(SPEC["agent"]["properties"]["attach"]["enum"]) == profile.WAYS
     agent = profile.AgentSpec()
+    assert SPEC["agent"]["properties"]["attach"]["default"] == agent.attach
     assert SPEC["agent"]["properties"]["logLevel"]["default"] == agent.log_level
     assert SPEC["agent"]["properties"]["metricsPort"]["default"] == agent.metrics_port
 

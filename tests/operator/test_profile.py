@@ -93,6 +93,7 @@ def test_requirements_select_as_the_api_server_s_do(
         ({"maxUniqueFiles": True}, "spec.maxUniqueFiles: expected int"),
         ({"paused": "yes"}, "spec.paused: expected bool"),
         ({"agent": {"logLevel": "loud"}}, "spec.agent.logLevel"),
+        ({"agent": {"attach": "glue"}}, "spec.agent.attach"),
         ({"agent": {"metricsPort": 70000}}, "spec.agent.metricsPort"),
         ({"agent": {"resources": {"limits": {"cpu": "lots"}}}}, "spec.agent.resources.limits.cpu"),
         ({"agent": {"resources": {"limits": {"cpu": True}}}}, "spec.agent.resources.limits.cpu"),

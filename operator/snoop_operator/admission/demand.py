@@ -23,6 +23,7 @@ class Demand:
     max_unique_files: int
     """0: unbounded."""
     log_level: str
+    attach: str
     requests: Quantities
     limits: Quantities
     metrics_port: int
@@ -44,6 +45,7 @@ def combine(profiles: Sequence[Profile], settings: Settings) -> Demand:
         report_interval=min(profile.report_interval for profile in profiles),
         max_unique_files=0 if 0 in caps else max(caps),
         log_level=min((profile.agent.log_level for profile in profiles), key=LOG_LEVELS.index),
+        attach=next((one.agent.attach for one in profiles if one.agent.attach != "auto"), "auto"),
         requests=requests,
         limits=limits,
         # Two ports are no contradiction that needs an answer: one endpoint tells everything.

@@ -103,6 +103,7 @@ def _environment(demand: Demand, settings: Settings, runtime: Runtime, metrics_p
         names.ENV_MAX_UNIQUE_FILES: str(demand.max_unique_files),
         names.ENV_METRICS_ADDR: f":{metrics_port}" if metrics_port else "",
         names.ENV_LOG_LEVEL: demand.log_level,
+        names.ENV_ATTACH: demand.attach,
     }
     fields = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in from_pod.items()]
     # The kubelet expands $(NAME) in values; $$ stands for a dollar.

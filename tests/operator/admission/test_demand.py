@@ -45,6 +45,12 @@ def test_the_shortest_interval_and_the_most_verbose_level_count(profile: Make, s
     assert (demand.report_interval, demand.log_level) == (90.0, "info")
 
 
+def test_the_first_way_of_attaching_that_is_asked_for_counts(profile: Make, settings: Settings) -> None:
+    assert combine([profile(), profile("b")], settings).attach == "auto"
+    asked = [profile(), profile("b", agent={"attach": "raw_tp"}), profile("c", agent={"attach": "fexit"})]
+    assert combine(asked, settings).attach == "raw_tp"
+
+
 @pytest.mark.parametrize(
     ("resources", "requests", "limits"),
     [
