@@ -29,6 +29,40 @@ static __always_inline int go_raw(void *ctx, int found, int next)
 	return 0;
 }
 
+#ifndef SNOOP_ATTACH_VFS
+/* At the end of a chdir or chroot the directory that its name started from is gone. So each process's directories are
+ * remembered by its fs_struct: at exec, at fork, and whenever one of them changes. */
+BPF_F_TABLE("lru_hash", __u64, struct places, stood, 16384, 0);
+
+static __always_inline void remember_places(void *task)
+{
+	void *fs = GET(void *, task, task_struct_fs);
+	struct places here = {};
+	__u64 key = (__u64)fs;
+
+	if (!fs)
+		return;
+	LOAD(here.pwd.mnt, fs, fs_struct_pwd_mnt);
+	LOAD(here.pwd.dentry, fs, fs_struct_pwd_dentry);
+	LOAD(here.root.mnt, fs, fs_struct_root_mnt);
+	LOAD(here.root.dentry, fs, fs_struct_root_dentry);
+	stood.update(&key, &here);
+}
+
+int snoop_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 container, key = 0;
+
+	if (find_target(&container, &key))
+		remember_places((void *)ctx->args[1]);
+	return 0;
+}
+#else
+static __always_inline void remember_places(void *task)
+{
+}
+#endif
+
 /* Where a mapped file lies for who opened it. What overlayfs maps is the layer's own file, on a mount that nobody sees;
  * since 6.7 the path that was opened is kept beside it (struct backing_file in fs/file_table.c), before that it is
  * f_path. The flag that tells such files has moved between versions, so they are known by their mounts. */
@@ -113,8 +147,10 @@ static __always_inline int on_exec(void *task, const char *name, void *file, __u
 	e = begin(SCRATCH_EXEC, &container, &target);
 	if (!e)
 		return FOUND_NOTHING;
-	if (next == TAIL_SCRIPT)
+	if (next == TAIL_SCRIPT) {
 		note_exec(target, task);
+		remember_places(task);
+	}
 	e->next = next;
 	e->record.kinds = SNOOP_EXECUTE;
 	e->record.flags = flags;

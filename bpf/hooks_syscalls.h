@@ -6,10 +6,42 @@ static __always_inline int tells_of_second(long result)
 	return result >= 0 || result == -EEXIST_ERROR || result == -ENOTEMPTY_ERROR || result == -EISDIR_ERROR;
 }
 
+/* A name in a socket's address (struct sockaddr_un). 0: it is an address of another kind, or an abstract name. */
+static __always_inline void *name_of_socket(void *address)
+{
+	__u16 family = 0;
+	__u8 first = 0;
+
+	bpf_probe_read_user(&family, sizeof(family), address);
+	bpf_probe_read_user(&first, sizeof(first), address + sizeof(family));
+	return family == AF_UNIX_FAMILY && first ? address + sizeof(family) : 0;
+}
+
+/* What a chdir or chroot that succeeded led to. What its name started from is `before`, if that is known. */
+static __always_inline void take_place(struct scratch *e, struct snoop_target *target, void *task, int how,
+				       struct places *before)
+{
+	void *fs = GET(void *, task, task_struct_fs);
+	struct snoop_path now = {};
+
+	if (before)
+		take_base_of(e, target, task, AT_FDCWD_VALUE, before);
+	else
+		e->record.flags |= SNOOP_BASE_OUTSIDE;
+	if (how == SNOOP_BY_CHROOT) {
+		LOAD(now.mnt, fs, fs_struct_root_mnt);
+		LOAD(now.dentry, fs, fs_struct_root_dentry);
+	} else {
+		LOAD(now.mnt, fs, fs_struct_pwd_mnt);
+		LOAD(now.dentry, fs, fs_struct_pwd_dentry);
+	}
+	take_object(e, now.mnt, now.dentry);
+}
+
 /* FOUND_NEW: a record is ready to be walked and emitted. FOUND_SECOND: not that, but the call has another name. */
 static __always_inline int on_syscall(void *regs, long number, long result, int second)
 {
-	void *task = (void *)bpf_get_current_task(), *file = 0;
+	void *task = (void *)bpf_get_current_task(), *file = 0, *text;
 	struct snoop_target *target;
 	struct snoop_call *call;
 	struct scratch *e;
@@ -37,16 +69,22 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 	e->record.kinds = second ? SNOOP_CREATE : call->kinds;
 	e->record.error = result < 0 ? result : 0;
 
-	if (call->how == SNOOP_BY_FD || call->how == SNOOP_BY_RESULT) {
+	if (call->how == SNOOP_BY_FD || call->how == SNOOP_BY_RESULT || call->how == SNOOP_BY_FCHDIR) {
 		if (result < 0)
 			return FOUND_NOTHING;
-		file = file_of(task, call->how == SNOOP_BY_FD ? argument_of(compat, regs, call->name) : result);
+		file = file_of(task, call->how == SNOOP_BY_RESULT ? result : argument_of(compat, regs, call->name));
+		if (call->how == SNOOP_BY_FCHDIR)
+			remember_places(task);
 		if (!file || !take_file(e, file))
 			return FOUND_NOTHING;
+		hash_object(e, GET(void *, file, file_f_path_dentry));
 	} else {
 		name = second ? call->second : call->name;
 		dirfd_at = second ? call->second_dirfd : call->dirfd;
-		if (!take_name(e, (void *)argument_of(compat, regs, name), 1))
+		text = (void *)argument_of(compat, regs, name);
+		if (call->how == SNOOP_BY_SOCKET)
+			text = name_of_socket(text);
+		if (!take_name(e, text, 1))
 			return more ? FOUND_SECOND : FOUND_NOTHING;
 		hash_name(e);
 		if (call->how == SNOOP_BY_OPEN || call->how == SNOOP_BY_OPENAT2) {
@@ -67,7 +105,14 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 			e->record.flags |= SNOOP_EITHER;
 		if (dirfd_at != SNOOP_NO_ARG)
 			dirfd = argument_of(compat, regs, dirfd_at);
-		take_base(e, target, task, dirfd);
+		if (result >= 0 && (call->how == SNOOP_BY_CHDIR || call->how == SNOOP_BY_CHROOT)) {
+			__u64 place = GET(__u64, task, task_struct_fs);
+
+			take_place(e, target, task, call->how, stood.lookup(&place));
+			remember_places(task);
+		} else {
+			take_base(e, target, task, dirfd);
+		}
 		/* A link may lead to a pipe (/dev/stdout): that is no file, but the link's name was used. */
 		if (file) {
 			if (GET(__u32, file, file_f_mode) & FMODE_CREATED)

@@ -161,7 +161,8 @@ static __always_inline void hash_name(struct scratch *e)
 
 /* The base of the name: the root directory if absolute, else the working or the given directory. Its walked path goes
  * into the key of a relative name, since a renamed directory gives the same name another meaning. */
-static __always_inline void take_base(struct scratch *e, struct snoop_target *target, void *task, int dirfd)
+static __always_inline void take_base_of(struct scratch *e, struct snoop_target *target, void *task, int dirfd,
+					 struct places *before)
 {
 	struct snoop_path *base = &e->walks[SNOOP_BASE];
 	void *fs = GET(void *, task, task_struct_fs), *inode;
@@ -169,14 +170,20 @@ static __always_inline void take_base(struct scratch *e, struct snoop_target *ta
 	__u64 ino = 0;
 
 	if (e->data[0] == '/') {
-		LOAD(base->mnt, fs, fs_struct_root_mnt);
-		LOAD(base->dentry, fs, fs_struct_root_dentry);
+		if (before) {
+			*base = before->root;
+		} else {
+			LOAD(base->mnt, fs, fs_struct_root_mnt);
+			LOAD(base->dentry, fs, fs_struct_root_dentry);
+		}
 		inode = GET(void *, base->dentry, dentry_d_inode);
 		LOAD(ino, inode, inode_i_ino);
 		e->hash = mix(mix(e->hash, ino), (__u64)base->dentry);
 		return;
 	}
-	if (dirfd == AT_FDCWD_VALUE) {
+	if (before) {
+		*base = before->pwd;
+	} else if (dirfd == AT_FDCWD_VALUE) {
 		LOAD(base->mnt, fs, fs_struct_pwd_mnt);
 		LOAD(base->dentry, fs, fs_struct_pwd_dentry);
 	} else {
@@ -207,6 +214,11 @@ static __always_inline void take_base(struct scratch *e, struct snoop_target *ta
 	}
 }
 
+static __always_inline void take_base(struct scratch *e, struct snoop_target *target, void *task, int dirfd)
+{
+	take_base_of(e, target, task, dirfd, 0);
+}
+
 /* What the name led to. */
 static __always_inline void take_object(struct scratch *e, void *mnt, void *dentry)
 {
@@ -225,6 +237,15 @@ static __always_inline void take_object(struct scratch *e, void *mnt, void *dent
 		LOAD(mode, inode, inode_i_mode);
 		e->record.mode = mode;
 	}
+}
+
+/* For the key of an object that nobody named: its name and its directory, since a rename makes it another path. */
+static __always_inline void hash_object(struct scratch *e, void *dentry)
+{
+	__u64 name = 0;
+
+	LOAD(name, dentry, dentry_d_name);
+	e->hash = mix(mix(mix(e->hash, (__u64)dentry), GET(__u64, dentry, dentry_d_parent)), name);
 }
 
 /* Pipes, sockets, memfds and anonymous inodes have no place in any tree. */

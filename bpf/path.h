@@ -5,6 +5,12 @@ struct snoop_path {
 	void *dentry;
 };
 
+/* Where a process stands: working and root directory. */
+struct places {
+	struct snoop_path pwd;
+	struct snoop_path root;
+};
+
 /* The cursor lives in map memory: in registers the verifier follows every iteration's values apart and gives up. */
 struct cursor {
 	void *dentry;

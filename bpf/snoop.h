@@ -71,6 +71,10 @@ enum snoop_call_how {
 	SNOOP_BY_EXEC = 5,    /* failures only: sched_process_exec tells of the rest */
 	SNOOP_BY_BLIND = 6,   /* opens a way to files that this hook set cannot follow: counted */
 	SNOOP_BY_RESULT = 7,  /* the descriptor that it returns is all there is */
+	SNOOP_BY_CHDIR = 8,   /* a name; if it succeeds, it starts from the working directory that was */
+	SNOOP_BY_CHROOT = 9,  /* the same, of the root directory */
+	SNOOP_BY_FCHDIR = 10, /* a descriptor that becomes the working directory */
+	SNOOP_BY_SOCKET = 11, /* a socket address that may hold a name */
 };
 
 struct snoop_call {

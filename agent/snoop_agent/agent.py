@@ -37,6 +37,7 @@ NAP, SMALL_BATCH = 0.05, 64
 """After fewer records than that, seconds to let more gather."""
 
 _RESTARTED = "the agent was started again; what was used between its runs, or not delivered before, is not known"
+_UNSURE = "the agent cannot write to its volume, and so cannot tell whether it was started before"
 _ALONE = "the agent runs on its own: it cannot tell whether other containers were started before its hooks"
 _LATE = f"the hooks were not attached after {PATIENCE:.0f} s, and the other containers were not held back for longer"
 _OUTLIVED = "the pod's other containers were running when the agent ended; what they used afterwards is not known"
@@ -116,8 +117,8 @@ class Agent:
             self._attached_file.unlink(missing_ok=True)  # an earlier run's
         except OSError as error:
             LOG.error("cannot write to %s: %s", self._data_directory, error.strerror)
-        if self._run.restarted:
-            self._gap(GapCode.AGENT_RESTARTED, _RESTARTED)
+        if self._run.restarted or self._run.unsure:
+            self._gap(GapCode.AGENT_RESTARTED, _UNSURE if self._run.unsure else _RESTARTED)
         if self._delivery is None:
             self._gap(GapCode.LATE_START, _ALONE)
         if self._run.hopeless:

@@ -57,6 +57,7 @@ class Outbox:
         self._sequence = 0
         self._lock = threading.Lock()
         self._waiting: list[Pending] = []
+        self._seen = ("", 0)
         self.left_over = 0
         """Deltas found from earlier runs."""
         self.lost = 0
@@ -96,16 +97,22 @@ class Outbox:
             return len(self._waiting) < LIMIT_COUNT and size < LIMIT_BYTES and in_memory < LIMIT_BYTES_IN_MEMORY
 
     def put(self, report: Report, *, final: bool = False, full_since: int = 0, more: bool = False) -> None:
-        """Add a delta. `full_since`: the sequence of the first part of everything that this is a part of (0: of none)."""
+        """Add a delta. `full_since`: the sequence of the first part of everything; 0: this is no part of that."""
         full = full_since > 0
         evidence = any(container.observations for container in report.containers)
         with self._lock:
             self._sequence += 1
-            delta = Delta(self._boot, self._sequence, report, full, final, full_since, more and full)
+            delta = Delta(self._boot, self._sequence, report, full, final, *self._seen, full_since, more and full)
             body = dumps_delta(delta)
             pending = Pending(self._run, self._boot, self._sequence, len(body), full=full, final=final)
             self._store(pending, body, durable=evidence)
             self._waiting.append(pending)
+
+    def acknowledged_by(self, store: str, revision: int) -> None:
+        """Note which store has answered, and how far it had got: later deltas remind it."""
+        with self._lock:
+            known, highest = self._seen
+            self._seen = (store, max(revision, highest if known == store else 0))
 
     def first(self) -> tuple[Pending, bytes] | None:
         """Give the delta to post next, with its JSON."""

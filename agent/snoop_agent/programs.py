@@ -8,6 +8,7 @@ from snoop_agent import bpfsys, kernel
 EXEC = "snoop_exec"
 SYS_EXIT = "snoop_sys_exit"
 URING = "snoop_uring"
+FORK = "snoop_fork"
 
 
 class Hook(NamedTuple):

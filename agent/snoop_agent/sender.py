@@ -125,6 +125,7 @@ class Sender(threading.Thread):
     def _accept(self, pending: Pending, answer: Answer) -> None:
         assert answer.acknowledgement is not None
         self._outbox.done(pending)
+        self._outbox.acknowledged_by(answer.acknowledgement.store, answer.acknowledgement.revision)
         self.posted += 1
         self.acknowledged.append(answer.acknowledgement)
         # To a part of everything, the same wish says nothing new.

@@ -1,7 +1,7 @@
 """The agent's settings: flags win over SNOOP_ variables, which win over defaults. Pure; errors name the culprit.
 
-Flags, variables and defaults are upstream snoop's, but for -attach; what else upstream does not know is a variable only,
-since the operator sets it (snoop_operator/names.py names the same ones).
+Flags, variables and defaults are upstream snoop's, but for -attach; what else upstream does not know is a variable
+only, since the operator sets it (snoop_operator/names.py names the same ones).
 """
 
 import argparse
@@ -221,6 +221,12 @@ def _way(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    if text and (urlsplit(text).scheme != "https" or not urlsplit(text).hostname):
-        raise ValueError(f"{text!r} is not an https:// address")
+    wrong = f"{text!r} is not an https:// address"
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError as error:  # a port that is none, brackets that do not match
+        raise ValueError(f"{wrong}: {error}") from error
+    if text and not whole:
+        raise ValueError(wrong)
     return text.rstrip("/")

@@ -23,6 +23,8 @@ class State:
     """1, 2, 3 … in this pod."""
     boot: str
     """Names the run to the operator; random."""
+    unsure: bool = False
+    """Nothing can be read or kept: earlier runs are not known, if there were any."""
     deaths: int = 0
     """Runs up to this one that began to prepare and have not been heard to finish."""
 
@@ -40,14 +42,14 @@ class State:
 def begin(directory: Path) -> State:
     """Begin a run: read what the last one left and leave a mark. SpoolError if no mark can be left."""
     earlier = _read(directory / "agent.json")
-    state = State(earlier.run + 1, secrets.token_hex(8), earlier.deaths)
+    state = State(earlier.run + 1, secrets.token_hex(8), deaths=earlier.deaths)
     keep(directory, state)
     return state
 
 
 def unknown() -> State:
     """Give the state of a run that can neither know of earlier ones nor leave a mark."""
-    return State(1, secrets.token_hex(8))
+    return State(1, secrets.token_hex(8), unsure=True)
 
 
 def keep(directory: Path, state: State) -> None:
@@ -76,6 +78,6 @@ def _read(path: Path) -> State:
         return State(1, "")
     try:
         found = json.loads(text)
-        return State(int(found["run"]), str(found["boot"]), int(found["deaths"]))
+        return State(int(found["run"]), str(found["boot"]), deaths=int(found["deaths"]))
     except (ValueError, TypeError, KeyError):
         return State(1, "")

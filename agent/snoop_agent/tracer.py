@@ -348,6 +348,7 @@ def _attach(loaded: Loaded, plan: Plan, links: list[int]) -> list[str]:
     if plan.attach == ATTACH_VFS:
         links.extend(bpfsys.attach_tracing(loaded.programs[name]) for name in programs.VFS if name in loaded.programs)
         return lacking
+    links.append(bpfsys.attach_raw_tracepoint(loaded.programs[programs.FORK], "sched_process_fork"))
     if loaded.uring:
         links.append(bpfsys.attach_raw_tracepoint(loaded.programs[programs.URING], loaded.uring))
     program = loaded.programs[programs.SYS_EXIT]

@@ -7,10 +7,11 @@ keep working. Times are RFC 3339 in UTC with milliseconds. Anything malformed ra
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from snoop_report.merge import observe
 from snoop_report.model import (
     SCHEMA_VERSION,
     Acknowledgement,
@@ -30,27 +31,37 @@ from snoop_report.paths import escape, unescape
 JSON = dict[str, Any]
 EVERYTHING = ("/",)
 """What a report excludes that does not say: nothing that it lacks is known to be unused."""
+_EPOCH = datetime(1970, 1, 1)
+_LATEST = 253_402_300_799.0
+"""9999-12-31T23:59:59Z."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _E = TypeVar("_E", bound=StrEnum)
 _T = TypeVar("_T")
 
 
 class FormatError(ValueError):
-    """The text is not a report; the message names the key at fault."""
+    """The text is not a report; the message names the key at fault, in one line whatever the key is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if message.isprintable() else message.encode("unicode_escape").decode())
 
 
 def to_rfc3339(seconds: float) -> str:
     """Write seconds since the epoch as `2026-01-15T10:30:00.000Z`."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    # In whole milliseconds: cut off from a float, the last one would drift with each reading and writing.
+    moment = _EPOCH + timedelta(milliseconds=round(seconds * 1000))
+    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 def from_rfc3339(text: str) -> float:
-    """Read an RFC 3339 time with a zone; ValueError otherwise."""
+    """Read an RFC 3339 time with a zone; ValueError otherwise. What is before the epoch (Go's zero) is no time: 0."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"no time zone in {text!r}")
-    return moment.timestamp()
+    seconds = max(0.0, moment.timestamp())
+    if seconds > _LATEST:
+        raise ValueError(f"{text!r} is later than can be written")
+    return seconds
 
 
 def report_to_dict(report: Report, *, derived: bool = True) -> JSON:
@@ -127,6 +138,8 @@ def dumps_delta(delta: Delta) -> bytes:
         "sequence": delta.sequence,
         "full": delta.full,
         "final": delta.final,
+        "store": delta.store,
+        "revision": delta.revision,
         "full_since": delta.full_since,
         "more": delta.more,
         "report": report_to_dict(delta.report, derived=False),
@@ -147,6 +160,8 @@ def loads_delta(text: str | bytes) -> Delta:
         report=report_from_dict(doc.value("report")),
         full=doc.boolean("full"),
         final=doc.boolean("final"),
+        store=doc.text("store"),
+        revision=doc.integer("revision", 0),
         full_since=doc.integer("full_since", 0),
         more=doc.boolean("more"),
     )
@@ -157,6 +172,7 @@ def dumps_acknowledgement(answer: Acknowledgement) -> bytes:
     body: JSON = {
         "sequence": answer.sequence,
         "store": answer.store,
+        "revision": answer.revision,
         "resend": answer.resend,
         "containers": {
             key: {"name": one.name, "image": one.image, "digest": one.digest} for key, one in answer.containers.items()
@@ -173,6 +189,7 @@ def loads_acknowledgement(text: str | bytes) -> Acknowledgement:
     return Acknowledgement(
         sequence=doc.integer("sequence", 0),
         store=doc.text("store"),
+        revision=doc.integer("revision", 0),
         resend=doc.boolean("resend"),
         containers={
             key: Identity(name=one.text("name"), image=one.text("image"), digest=one.text("digest"))
@@ -271,8 +288,7 @@ def _container_from(doc: "_Reader", started: float) -> ContainerReport:
     )
     if doc.has("observations"):
         for one in doc.children("observations"):
-            seen = _observation_from(one)
-            container.observations[seen.key] = seen
+            observe(container, _observation_from(one))  # the same one twice is their union
     else:
         for text in doc.strings("files"):
             path = doc.convert("files", text, unescape)
@@ -367,7 +383,7 @@ class _Reader:
 
     def texts(self, key: str) -> dict[str, str]:
         found = self.child(key)
-        return {name: found.text(name) for name in found}
+        return {self._valid(key, name): found.text(name) for name in found}
 
     def strings(self, key: str) -> list[str]:
         values = self._get(key, list, [])

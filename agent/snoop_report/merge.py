@@ -1,7 +1,7 @@
 """Two pieces of evidence become one. Unions commute, so order and repetition change nothing."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from snoop_report.model import ContainerReport, Gap, GapCode, Observation, Report
 
@@ -54,7 +54,7 @@ def merge_exclude(*given: Iterable[str]) -> tuple[str, ...]:
 
 
 def merge_caps(*given: int) -> int:
-    """The strictest of several caps, where 0 means none."""
+    """Choose the strictest of several caps, where 0 means none."""
     return min((cap for cap in given if cap), default=0)
 
 
@@ -64,6 +64,8 @@ def merge_container(into: ContainerReport, other: ContainerReport) -> None:
         observe(into, seen)
     into.total_events = max(into.total_events, other.total_events)
     into.dropped_events = max(into.dropped_events, other.dropped_events)
+    into.cgroup_id = into.cgroup_id or other.cgroup_id
+    into.cgroup_path = into.cgroup_path or other.cgroup_path
     into.name = into.name or other.name
     into.image = into.image or other.image
     into.digest = into.digest or other.digest
@@ -82,10 +84,12 @@ def apply(into: Report, delta: Report) -> None:
             for seen in container.observations.values():
                 observe(fresh, seen)
             into.containers.append(fresh)
+            known[fresh.id] = fresh
     into.gaps = merge_gaps([*into.gaps, *delta.gaps])
     into.exclude = merge_exclude(into.exclude, delta.exclude)
     into.max_unique_files = merge_caps(into.max_unique_files, delta.max_unique_files)
     into.last_updated_at = max(into.last_updated_at, delta.last_updated_at)
     started = [time for time in (into.started_at, delta.started_at) if time]
     into.started_at = min(started, default=0.0)
-    into.agent = delta.agent if delta.agent.version else into.agent
+    # Of several agents one is named: which, does not depend on the order.
+    into.agent = max(into.agent, delta.agent, key=astuple)

@@ -50,6 +50,10 @@ class GapCode(StrEnum):
     """The agent came back after its pod's containers had started, or could not tell whether it did."""
     LATE_END = "late_end"
     """The pod's containers outlived the agent's last look."""
+    UNSEEN_CONTAINER = "unseen_container"
+    """The cluster says that a container ran, and its pod's agent has told nothing of it."""
+    UNPROFILED_USE = "unprofiled_use"
+    """Pods that the profile selects ran the same image without an agent, and no pod like them was recorded since."""
     RECORDS_LOST = "records_lost"
     """A record found no room in the ring buffer and its object was not touched again."""
     CAP_REACHED = "cap_reached"
@@ -62,10 +66,12 @@ class GapCode(StrEnum):
     """A way to use files was seen that the loaded hook set cannot follow."""
     UNRESOLVED_CONTAINER = "unresolved_container"
     """A container's name or image digest could not be learned."""
+    UNRESOLVED_POD = "unresolved_pod"
+    """A pod has reported whose labels could not be learned: nobody knows which profiles its evidence belongs to."""
     FINAL_REPORT_MISSING = "final_report_missing"
     """The pod ended without its agent's last report."""
     EVIDENCE_LOST = "evidence_lost"
-    """The operator's store was replaced while this pod's evidence was only there."""
+    """The operator's store was replaced, or restored from a backup, while this evidence was only there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,10 @@ class Delta:
     """One part of everything known, not only what is new."""
     final: bool = False
     """The agent is ending; nothing will follow under this `boot`."""
+    store: str = ""
+    """ID of the store that the agent last had an acknowledgement from."""
+    revision: int = 0
+    """Highest revision of that store that was acknowledged: a store that is behind it was restored from a backup."""
     full_since: int = 0
     """If `full`: the sequence of the first part. Everything is there once all from that one on are, to the last."""
     more: bool = False
@@ -231,3 +241,5 @@ class Acknowledgement:
     """By container ID."""
     ca_bundle: str = ""
     """PEM certificates to trust from now on; empty: no change."""
+    revision: int = 0
+    """The store's: it grows with each delta taken."""

@@ -156,3 +156,55 @@ def test_a_tree_deeper_than_one_program_walks_is_told_whole(traced: Traced, c_pr
     event = run.one("leaf")
     assert os.fsdecode(event.target) == f"{tmp_path}/x/{names}leaf"
     assert not event.flags & wire.TRUNCATED
+
+
+def test_a_directory_that_is_entered_is_told_by_the_name_it_was_asked_for_by(
+    traced: Traced, c_program: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a")
+    source = f"""#include <sys/wait.h>
+    #include <unistd.h>
+    int main(void) {{
+        if (chdir("{tmp_path}") || chdir("link")) return 1;
+        if (fork() == 0) return chdir("b");
+        wait(0);
+        return chdir("missing") == 0;
+    }}"""
+    run = traced([c_program(source)])
+    assert run.status == 0
+    seen = {os.fsdecode(one.asked): one for one in run.events if one.kinds & wire.CHDIR}
+    assert {name: os.fsdecode(one.base) for name, one in seen.items()} == {
+        str(tmp_path): "/",
+        "link": str(tmp_path),
+        "b": f"{tmp_path}/a",
+        "missing": f"{tmp_path}/a",
+    }
+    assert os.fsdecode(seen["link"].target) == f"{tmp_path}/a"
+    assert os.fsdecode(seen["b"].target) == f"{tmp_path}/a/b"
+    assert seen["missing"].error < 0
+
+
+def test_a_root_that_is_changed_is_told_from_the_one_that_was(traced: Traced, c_program: Build, tmp_path: Path) -> None:
+    (tmp_path / "jail/etc").mkdir(parents=True)
+    source = f"""#include <fcntl.h>
+    #include <unistd.h>
+    int main(void) {{ return chroot("{tmp_path}/jail") || chdir("/etc") || open("/etc", O_RDONLY) < 0; }}"""
+    run = traced([c_program(source)])
+    assert run.status == 0
+    jail = run.one(f"{tmp_path}/jail")
+    assert (os.fsdecode(jail.base), os.fsdecode(jail.target)) == ("/", f"{tmp_path}/jail")
+    assert {os.fsdecode(one.base) for one in run.events if one.asked == b"/etc"} == {f"{tmp_path}/jail"}
+
+
+def test_a_sockets_name_is_told(traced: Traced, tmp_path: Path) -> None:
+    code = """import socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()
+socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+socket.socket(socket.AF_UNIX).connect_ex("\\0abstract")
+socket.socket().connect_ex(("127.0.0.1", 1))"""
+    run = traced(["/usr/bin/python3", "-S", "-c", code, str(tmp_path / "socket")])
+    assert run.status == 0
+    kinds = {one.kinds for one in run.events if one.asked == os.fsencode(tmp_path / "socket")}
+    assert {wire.CREATE, wire.OPEN} <= kinds
+    assert not [one for one in run.events if b"abstract" in one.asked]
