@@ -190,6 +190,9 @@ int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
 	void *name = GET(void *, bprm, linux_binprm_filename);
 	int script = name != GET(void *, bprm, linux_binprm_interp);
 
+	/* What execveat(2) was given was a descriptor; the kernel made that name up, and the descriptor may be closed. */
+	if (GET(void *, bprm, linux_binprm_fdpath))
+		name = 0;
 	return go_raw(ctx, on_exec(task, name, script ? 0 : GET(void *, bprm, linux_binprm_file), 0, TAIL_SCRIPT),
 		      TAIL_SCRIPT);
 }

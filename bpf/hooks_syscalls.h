@@ -25,7 +25,7 @@ static __always_inline void take_place(struct scratch *e, struct snoop_target *t
 	struct snoop_path now = {};
 
 	if (before)
-		take_base_of(e, target, task, AT_FDCWD_VALUE, before);
+		take_base_of(e, target, task, AT_FDCWD_VALUE, before, 0);
 	else
 		e->record.flags |= SNOOP_BASE_OUTSIDE;
 	if (how == SNOOP_BY_CHROOT) {
@@ -47,7 +47,7 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 	struct scratch *e;
 	__u64 container, flags = 0;
 	__u8 name, dirfd_at;
-	int dirfd = AT_FDCWD_VALUE, compat = 0, more;
+	int dirfd = AT_FDCWD_VALUE, compat = 0, in_root = 0, more;
 
 	call = call_of(task, number, &compat);
 	if (compat) {
@@ -77,7 +77,6 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 			remember_places(task);
 		if (!file || !take_file(e, file))
 			return FOUND_NOTHING;
-		hash_object(e, GET(void *, file, file_f_path_dentry));
 	} else {
 		name = second ? call->second : call->name;
 		dirfd_at = second ? call->second_dirfd : call->dirfd;
@@ -91,17 +90,19 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 			if (!e->record.kinds) {
 				flags = argument_of(compat, regs, call->extra);
 				if (call->how == SNOOP_BY_OPENAT2) {
-					__u64 *how = (__u64 *)flags;
+					__u64 how[3] = {}; /* struct open_how: flags, mode, resolve */
 
-					flags = 0;
-					bpf_probe_read_user(&flags, sizeof(flags), how);
+					bpf_probe_read_user(how, sizeof(how), (void *)flags);
+					flags = how[0];
+					in_root = (how[2] & RESOLVE_IN_ROOT_FLAG) != 0;
 				}
 				e->record.kinds = kinds_of_open(flags);
 			}
 			if (result >= 0)
 				file = file_of(task, result);
 		}
-		if (call->second != SNOOP_NO_ARG && result < 0)
+		/* Of an exec, the missing name may be the interpreter's. */
+		if ((call->second != SNOOP_NO_ARG || call->how == SNOOP_BY_EXEC) && result < 0)
 			e->record.flags |= SNOOP_EITHER;
 		if (dirfd_at != SNOOP_NO_ARG)
 			dirfd = argument_of(compat, regs, dirfd_at);
@@ -111,7 +112,7 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 			take_place(e, target, task, call->how, stood.lookup(&place));
 			remember_places(task);
 		} else {
-			take_base(e, target, task, dirfd);
+			take_base_of(e, target, task, dirfd, 0, in_root);
 		}
 		/* A link may lead to a pipe (/dev/stdout): that is no file, but the link's name was used. */
 		if (file) {

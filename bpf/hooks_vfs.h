@@ -249,7 +249,6 @@ static __always_inline int on_object(int which, __u32 kinds, void *mnt, void *de
 		return 0;
 	e->record.kinds = kinds;
 	take_object(e, mnt, dentry);
-	hash_object(e, dentry);
 	return finish(e, target, task);
 }
 

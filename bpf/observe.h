@@ -160,22 +160,25 @@ static __always_inline void hash_name(struct scratch *e)
 }
 
 /* The base of the name: the root directory if absolute, else the working or the given directory. Its walked path goes
- * into the key of a relative name, since a renamed directory gives the same name another meaning. */
+ * into the key of a relative name, since a renamed directory gives the same name another meaning. `before`: what these
+ * directories were, if not what they are now. `in_root`: the given directory is the root of this name (openat2). */
 static __always_inline void take_base_of(struct scratch *e, struct snoop_target *target, void *task, int dirfd,
-					 struct places *before)
+					 struct places *before, int in_root)
 {
-	struct snoop_path *base = &e->walks[SNOOP_BASE];
+	struct snoop_path *base = &e->walks[SNOOP_BASE], root;
 	void *fs = GET(void *, task, task_struct_fs), *inode;
 	volatile struct cursor *at = &e->cursor;
 	__u64 ino = 0;
+	__u32 names = 0;
 
-	if (e->data[0] == '/') {
-		if (before) {
-			*base = before->root;
-		} else {
-			LOAD(base->mnt, fs, fs_struct_root_mnt);
-			LOAD(base->dentry, fs, fs_struct_root_dentry);
-		}
+	if (before) {
+		root = before->root;
+	} else {
+		LOAD(root.mnt, fs, fs_struct_root_mnt);
+		LOAD(root.dentry, fs, fs_struct_root_dentry);
+	}
+	if (e->data[0] == '/' && !in_root) {
+		*base = root;
 		inode = GET(void *, base->dentry, dentry_d_inode);
 		LOAD(ino, inode, inode_i_ino);
 		e->hash = mix(mix(e->hash, ino), (__u64)base->dentry);
@@ -196,18 +199,24 @@ static __always_inline void take_base_of(struct scratch *e, struct snoop_target 
 		LOAD(base->mnt, file, file_f_path_mnt);
 		LOAD(base->dentry, file, file_f_path_dentry);
 	}
+	if (in_root)
+		root = *base;
 	cursor_start(at, base);
 	e->unkeyed = 1; /* until the top is reached */
 	for (int i = 0; i < SNOOP_BASE_DEPTH; i++) {
 		void *named = 0;
 		__u64 name_hash = 0;
-		enum step step = cursor_step(at, target, &named);
+		enum step step;
 
+		if (at->dentry == root.dentry && at->mount == mount_of(root.mnt))
+			*(volatile __u32 *)&e->record.below = names + 1;
+		step = cursor_step(at, target, &named);
 		if (step == STEP_TOP) {
 			e->unkeyed = 0;
 			break;
 		}
 		if (step == STEP_NAME) {
+			names++;
 			LOAD(name_hash, named, dentry_d_name);
 			*(volatile __u64 *)&e->hash = mix(*(volatile __u64 *)&e->hash, name_hash);
 		}
@@ -216,14 +225,18 @@ static __always_inline void take_base_of(struct scratch *e, struct snoop_target 
 
 static __always_inline void take_base(struct scratch *e, struct snoop_target *target, void *task, int dirfd)
 {
-	take_base_of(e, target, task, dirfd, 0);
+	take_base_of(e, target, task, dirfd, 0, 0);
 }
 
-/* What the name led to. */
+/* What the name led to. Its own name and directory go into the key: an inode has several, and a freed one comes back. */
 static __always_inline void take_object(struct scratch *e, void *mnt, void *dentry)
 {
 	void *inode = GET(void *, dentry, dentry_d_inode);
 	void *sb = GET(void *, dentry, dentry_d_sb);
+	__u64 name = 0;
+
+	LOAD(name, dentry, dentry_d_name);
+	e->hash = mix(mix(e->hash, GET(__u64, dentry, dentry_d_parent)), name);
 
 	e->walks[SNOOP_TARGET].mnt = mnt;
 	e->walks[SNOOP_TARGET].dentry = dentry;
@@ -237,15 +250,6 @@ static __always_inline void take_object(struct scratch *e, void *mnt, void *dent
 		LOAD(mode, inode, inode_i_mode);
 		e->record.mode = mode;
 	}
-}
-
-/* For the key of an object that nobody named: its name and its directory, since a rename makes it another path. */
-static __always_inline void hash_object(struct scratch *e, void *dentry)
-{
-	__u64 name = 0;
-
-	LOAD(name, dentry, dentry_d_name);
-	e->hash = mix(mix(mix(e->hash, (__u64)dentry), GET(__u64, dentry, dentry_d_parent)), name);
 }
 
 /* Pipes, sockets, memfds and anonymous inodes have no place in any tree. */

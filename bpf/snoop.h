@@ -39,7 +39,7 @@ enum snoop_flag {
 	SNOOP_BASE_OUTSIDE = 1 << 6,     /* so did that of the base, or there was none */
 	SNOOP_INTERPRETER = 1 << 7,      /* run by the kernel for another program: ELF interpreter or #! */
 	SNOOP_UNCONFIRMED = 1 << 8,      /* asked for; how it ended is not known (io_uring) */
-	SNOOP_EITHER = 1 << 9,           /* the error may be that of the call's other name */
+	SNOOP_EITHER = 1 << 9,           /* the error may be that of another name: the call's, or an interpreter's */
 };
 
 /* The strings that follow a record, in this order. ASKED is as the process wrote it. The others are walks: names from
@@ -59,6 +59,8 @@ struct snoop_record {
 	__u32 mode;
 	__u32 tgid; /* in the initial PID namespace */
 	__u16 lengths[SNOOP_STRINGS];
+	__u32 below; /* how many names the base lies below the process's root directory, plus 1; 0: unknown */
+	__u32 pad;
 };
 
 /* Which system call names a path, and where. User space fills the table: one row a number. */

@@ -117,7 +117,6 @@ int snoop_held(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	e->record.kinds = kinds;
 	take_object(e, path.mnt, path.dentry);
-	hash_object(e, path.dentry);
 	if (!is_new(e, target, task))
 		return 0;
 	e->record.tgid = GET(__u32, task, task_struct_tgid);

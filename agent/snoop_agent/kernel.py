@@ -47,7 +47,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "cgroup_subsys_state": ("cgroup",),
     "cgroup": ("kn", "level"),
     "kernfs_node": ("id", "name"),
-    "linux_binprm": ("filename", "interp", "file", "buf"),
+    "linux_binprm": ("filename", "fdpath", "interp", "file", "buf"),
     "vm_area_struct": ("vm_start", "vm_end", "vm_file"),
 }
 # Members that a kernel may lack or name otherwise: (owner, name that bpf/*.h uses, candidates, required).

@@ -64,7 +64,7 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
     """
     outcome = outcome_of(event.error, event.kinds)
     if event.flags & wire.EITHER and outcome is Outcome.MISSING:
-        outcome = Outcome.FAILED  # it may be the call's other name that is not there
+        outcome = Outcome.FAILED  # it may be another name that is not there
     used = outcome is Outcome.EXISTS
     gaps: list[GapCode] = []
     truncated = event.flags & wire.TRUNCATED
@@ -79,8 +79,8 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
     if own := _OWN_ROOT.match(asked):
         # The process's own root, which `base` is.
         asked = asked[own.end() :] or b"/"
-    path = _absolute(asked, event.base) if asked else b""
-    unfolded = _unfolded(asked, event.base) if path and used and not event.target else b""
+    path = _absolute(asked, event.base, event.below) if asked else b""
+    unfolded = _unfolded(asked, event.base, event.below) if path and used and not event.target else b""
 
     outside = bool(event.flags & wire.OUTSIDE)
     collapsed = bool(event.flags & (wire.DELETED | wire.OUTSIDE))
@@ -101,21 +101,23 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
     return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps), unfolded)
 
 
-def _absolute(asked: bytes, base: bytes) -> bytes:
+def _absolute(asked: bytes, base: bytes, below: int) -> bytes:
     start = decode(base) or "/"
-    # An absolute name starts at the process's root, which `base` is then.
-    return normalise(decode(asked), base=start, root=start if asked[:1] == b"/" else "/").encode(
-        "utf-8", "surrogateescape"
-    )
+    # An absolute name starts at the process's root, which `base` is then. A relative one cannot climb above that.
+    root = start
+    if asked[:1] != b"/":
+        names = [name for name in start.split("/") if name]
+        root = "/" + "/".join(names[: len(names) - below]) if 0 <= below <= len(names) else "/"
+    return normalise(decode(asked), base=start, root=root).encode("utf-8", "surrogateescape")
 
 
-def _unfolded(asked: bytes, base: bytes) -> bytes:
+def _unfolded(asked: bytes, base: bytes, below: int) -> bytes:
     """Write an asked path out with the `..` that follow a name. Empty: there is none. A base holds no links."""
     parts = [part for part in asked.split(b"/") if part not in (b"", b".")]
     names = next((at for at, part in enumerate(parts) if part != b".."), len(parts))
     if b".." not in parts[names:]:
         return b""
-    start = _absolute(b"/".join([*([b""] if asked[:1] == b"/" else []), *parts[:names]]) or b"/", base)
+    start = _absolute(b"/".join([*([b""] if asked[:1] == b"/" else []), *parts[:names]]) or b"/", base, below)
     return start.rstrip(b"/") + b"/" + b"/".join(parts[names:])
 
 

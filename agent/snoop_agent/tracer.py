@@ -219,6 +219,7 @@ def decode(raw: bytes) -> Event | NewContainer | None:
         base=b"" if record.flags & wire.BASE_OUTSIDE and not base else _walked(base),
         target=_walked(target) if record.flags & wire.RESOLVED else b"",
         executable=_walked(executable) if executable else b"",
+        below=record.below - 1,
     )
 
 

@@ -38,6 +38,8 @@ class Event(NamedTuple):
     """What it resolved to, as an absolute path. Empty where only the name was seen."""
     executable: bytes
     """The program, as an absolute path."""
+    below: int = -1
+    """How many names `base` lies below the process's root directory. -1: it is that one, or unknown."""
 
 
 class NewContainer(NamedTuple):

@@ -38,6 +38,8 @@ class Record(ctypes.Structure):
         ("mode", _u32),
         ("tgid", _u32),
         ("lengths", _u16 * 4),
+        ("below", _u32),
+        ("pad", _u32),
     )
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.bpf.conftest import Run
 
 from snoop_agent import wire
+from snoop_agent.sightings import interpret
+from snoop_report.model import Outcome
 
 Traced = Callable[..., Run]
 Build = Callable[[str], str]
@@ -208,3 +210,75 @@ socket.socket().connect_ex(("127.0.0.1", 1))"""
     kinds = {one.kinds for one in run.events if one.asked == os.fsencode(tmp_path / "socket")}
     assert {wire.CREATE, wire.OPEN} <= kinds
     assert not [one for one in run.events if b"abstract" in one.asked]
+
+
+def test_a_name_that_climbs_does_not_leave_the_processs_root(traced: Traced, c_program: Build, tmp_path: Path) -> None:
+    (tmp_path / "jail/etc").mkdir(parents=True)
+    (tmp_path / "jail/file").write_text("x")
+    source = f"""#include <fcntl.h>
+    #include <sys/stat.h>
+    #include <unistd.h>
+    int main(void) {{
+        struct stat s;
+        if (chroot("{tmp_path}/jail") || chdir("/etc")) return 1;
+        return open("../../../file", O_RDONLY) < 0 || stat("../../file", &s);
+    }}"""
+    run = traced([c_program(source)])
+    assert run.status == 0
+    for asked in ("../../../file", "../../file"):
+        assert interpret(run.one(asked)).path == os.fsencode(tmp_path / "jail/file")
+
+
+def test_a_name_resolved_in_a_directory_as_root_is_told_below_it(
+    traced: Traced, c_program: Build, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    source = f"""#define _GNU_SOURCE
+    #include <fcntl.h>
+    #include <linux/openat2.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int main(void) {{
+        struct open_how how = {{ .flags = O_RDONLY, .resolve = RESOLVE_IN_ROOT }};
+        int d = open("{tmp_path}", O_PATH);
+        return syscall(SYS_openat2, d, "/file", &how, sizeof how) < 0
+            || syscall(SYS_openat2, d, "../../file", &how, sizeof how) < 0
+            || syscall(SYS_openat2, d, "/missing", &how, sizeof how) >= 0;
+    }}"""
+    run = traced([c_program(source)])
+    assert run.status == 0
+    paths = {name: interpret(run.one(name)).path for name in ("/file", "../../file", "/missing")}
+    assert paths == {
+        "/file": os.fsencode(tmp_path / "file"),
+        "../../file": os.fsencode(tmp_path / "file"),
+        "/missing": os.fsencode(tmp_path / "missing"),
+    }
+
+
+def test_one_inode_under_two_names_is_two_paths(traced: Traced, tmp_path: Path) -> None:
+    script = """cd "$0"; mkdir v1 v2; echo x >v1/f; ln v1/f v2/f; ln -s v1 cur; cat cur/f; ln -sfn v2 cur; cat cur/f"""
+    run = traced(["/bin/sh", "-c", script, str(tmp_path)])
+    assert {f"{tmp_path}/v1/f", f"{tmp_path}/v2/f"} <= run.targets(wire.READ)
+
+
+def test_a_directory_whose_inode_was_another_ones_is_listed_anew(traced: Traced, tmp_path: Path) -> None:
+    code = "import os, sys\nfor n in 'abc': p = sys.argv[1] + '/' + n; os.mkdir(p); os.listdir(p); os.rmdir(p)"
+    run = traced(["/usr/bin/python3", "-S", "-c", code, str(tmp_path)])
+    assert {f"{tmp_path}/{name}" for name in "abc"} <= run.targets(wire.LIST)
+
+
+def test_a_name_that_the_kernel_made_up_for_execveat_is_not_told(traced: Traced) -> None:
+    code = "import os; os.execve(os.open('/bin/true', os.O_RDONLY), ['true'], {})"
+    run = traced(["/usr/bin/python3", "-S", "-c", code])
+    assert run.status == 0
+    assert not [one for one in run.events if one.asked.startswith(b"/dev/fd/")]
+    assert os.path.realpath("/bin/true") in run.targets(wire.EXECUTE)
+
+
+def test_a_script_whose_interpreter_is_missing_is_not_told_as_missing(traced: Traced, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/nowhere/sh\n")
+    (tmp_path / "script").chmod(0o755)
+    run = traced(["/usr/bin/env", str(tmp_path / "script")])
+    assert run.status == 127
+    (event,) = [one for one in run.events if one.asked == os.fsencode(tmp_path / "script")]
+    assert interpret(event).outcome is Outcome.FAILED
