@@ -137,8 +137,29 @@ static __always_inline void *file_mapped_at(void *mm, __u64 address)
 	return GET(void *, vma, vm_area_struct_vm_file);
 }
 
+/* The kernel names a program that execveat(2) found by a descriptor itself: /dev/fd/N, or /dev/fd/N/name. Returns N, or
+ * -1; `rest` is what was asked for below it, or 0. */
+static __always_inline int descriptor_of(const char *made_up, const char **rest)
+{
+	char head[24] = {};
+	int fd = 0;
+
+	bpf_probe_read_kernel(head, sizeof(head) - 1, made_up);
+	*rest = 0;
+	for (int i = 8; i < 19; i++) {
+		char digit = head[i];
+
+		if (digit < '0' || digit > '9') {
+			*rest = digit == '/' ? made_up + i + 1 : 0;
+			break;
+		}
+		fd = fd * 10 + digit - '0';
+	}
+	return fd;
+}
+
 /* A record about `file`, or about a name alone. FOUND_NOTHING: not ours. FOUND_SECOND: nothing new, but go on. */
-static __always_inline int on_exec(void *task, const char *name, void *file, __u32 flags, int next)
+static __always_inline int on_exec(void *task, int dirfd, const char *name, void *file, __u32 flags, int next)
 {
 	struct snoop_target *target;
 	struct scratch *e;
@@ -156,7 +177,7 @@ static __always_inline int on_exec(void *task, const char *name, void *file, __u
 	e->record.flags = flags;
 	if (name && take_name(e, name, 0)) {
 		hash_name(e);
-		take_base(e, target, task, AT_FDCWD_VALUE);
+		take_base(e, target, task, dirfd);
 	}
 	if (file) {
 		struct snoop_path path = {};
@@ -190,11 +211,17 @@ int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
 	void *name = GET(void *, bprm, linux_binprm_filename);
 	int script = name != GET(void *, bprm, linux_binprm_interp);
 
-	/* What execveat(2) was given was a descriptor; the kernel made that name up, and the descriptor may be closed. */
-	if (GET(void *, bprm, linux_binprm_fdpath))
-		name = 0;
-	return go_raw(ctx, on_exec(task, name, script ? 0 : GET(void *, bprm, linux_binprm_file), 0, TAIL_SCRIPT),
-		      TAIL_SCRIPT);
+	const char *asked = name;
+	void *file = script ? 0 : GET(void *, bprm, linux_binprm_file);
+	int dirfd = AT_FDCWD_VALUE;
+
+	/* The descriptor is closed by now if it was to be; that of a script is not, for its interpreter opens it. */
+	if (GET(void *, bprm, linux_binprm_fdpath)) {
+		dirfd = descriptor_of(name, &asked);
+		if (script && !asked)
+			file = file_of(task, dirfd);
+	}
+	return go_raw(ctx, on_exec(task, dirfd, asked, file, 0, TAIL_SCRIPT), TAIL_SCRIPT);
 }
 
 /* The interpreter that a script names. */
@@ -211,8 +238,61 @@ int snoop_exec_script(struct bpf_raw_tracepoint_args *ctx)
 #endif
 #endif
 	if (name != GET(void *, bprm, linux_binprm_filename))
-		found = on_exec(task, name, GET(void *, bprm, linux_binprm_file), SNOOP_INTERPRETER, TAIL_LOADER);
-	return go_raw(ctx, found, TAIL_LOADER);
+		found = on_exec(task, AT_FDCWD_VALUE, name, GET(void *, bprm, linux_binprm_file), SNOOP_INTERPRETER,
+				TAIL_CHAIN);
+	return go_raw(ctx, found, TAIL_CHAIN);
+}
+
+/* A script may name a script as its interpreter, and so on. What lies between the first and the last is to be found in
+ * the arguments that the kernel put before the first one's name: each interpreter, and what its `#!` line gives it. */
+#define CHAIN_MAX 6
+int snoop_exec_chain(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *task = (void *)ctx->args[0], *bprm = (void *)ctx->args[2], *mm = GET(void *, task, task_struct_mm);
+	void *name = GET(void *, bprm, linux_binprm_filename);
+	struct scratch *e = scratch_of(SCRATCH_EXEC);
+	struct snoop_target *target;
+	__u64 container, asked, next = 0;
+	__u32 told = 0;
+	long length;
+
+#ifndef SNOOP_ATTACH_VFS
+	if (e && name != GET(void *, bprm, linux_binprm_interp) && find_target(&container, &asked)) {
+		if (e->argument) {
+			next = e->argument;
+			told = e->told;
+		} else {
+			next = GET(__u64, mm, mm_struct_arg_start);
+			length = bpf_probe_read_user_str(e->data, SNOOP_NAME_MAX, (void *)next);
+			next = length > 0 ? next + length : 0;
+		}
+		e = next && told < CHAIN_MAX ? begin(SCRATCH_EXEC, &container, &target) : 0;
+		if (e && take_name(e, name, 0)) {
+			hash_name(e);
+			asked = e->hash;
+			e->hash = 0;
+			if (take_name(e, (void *)next, 1)) {
+				hash_name(e);
+				length = e->record.lengths[SNOOP_ASKED];
+				if (e->hash != asked) {
+					e->argument = next + length + 1;
+					e->told = told + 1;
+					e->next = TAIL_CHAIN;
+					e->record.kinds = SNOOP_EXECUTE;
+					e->record.flags |= SNOOP_INTERPRETER;
+					take_base(e, target, task, AT_FDCWD_VALUE);
+					if (e->data[0] == '/' && is_new(e, target, task)) {
+						take_executable(e, task);
+						hand_on(e);
+						return go_raw(ctx, FOUND_NEW, 0);
+					}
+					return go_raw(ctx, FOUND_SECOND, TAIL_CHAIN);
+				}
+			}
+		}
+	}
+#endif
+	return go_raw(ctx, FOUND_SECOND, TAIL_LOADER);
 }
 
 /* The kernel maps the ELF interpreter (ld.so) at AT_BASE of the new program's auxiliary vector. */
@@ -243,5 +323,5 @@ int snoop_exec_loader(struct bpf_raw_tracepoint_args *ctx)
 	file = file_mapped_at(mm, base);
 	if (!file)
 		return count_blind();
-	return go_raw(ctx, on_exec(task, 0, file, SNOOP_INTERPRETER, 0), 0);
+	return go_raw(ctx, on_exec(task, AT_FDCWD_VALUE, 0, file, SNOOP_INTERPRETER, 0), 0);
 }

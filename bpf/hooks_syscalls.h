@@ -64,6 +64,10 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 	e = begin(SCRATCH_CALL, &container, &target);
 	if (!e)
 		return FOUND_NOTHING;
+	if (call->how == SNOOP_BY_PLACES) {
+		remember_places(task);
+		return FOUND_NOTHING;
+	}
 	more = !second && call->second != SNOOP_NO_ARG && tells_of_second(result);
 	e->next = more ? TAIL_SECOND : 0;
 	e->record.kinds = second ? SNOOP_CREATE : call->kinds;

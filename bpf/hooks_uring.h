@@ -5,10 +5,10 @@
 /* include/uapi/linux/io_uring.h, enum io_uring_op. */
 enum {
 	URING_OPENAT = 18, URING_STATX = 21, URING_OPENAT2 = 28, URING_RENAMEAT = 35, URING_UNLINKAT = 36,
-	URING_MKDIRAT = 37, URING_LINKAT = 39, URING_SETXATTR = 42, URING_GETXATTR = 44,
+	URING_MKDIRAT = 37, URING_SYMLINKAT = 38, URING_LINKAT = 39, URING_SETXATTR = 42, URING_GETXATTR = 44,
 };
 
-/* Where the kernel holds a request's name (struct filename), and in `dirfd` what it starts from. */
+/* Where the kernel holds a request's name (struct filename), and in `dirfd` what it starts from. 0: it has none. */
 static __always_inline void *uring_name(void *command, __u8 operation, int *dirfd, __u32 *kinds)
 {
 	switch (operation) {
@@ -55,32 +55,63 @@ static __always_inline void *uring_name(void *command, __u8 operation, int *dirf
 	return 0;
 }
 
-int snoop_uring(struct bpf_raw_tracepoint_args *ctx)
+/* The same of the name that the request makes beside that one. */
+static __always_inline void *uring_second(void *command, __u8 operation, int *dirfd)
 {
-	void *request = (void *)ctx->args[SNOOP_URING_ARGUMENT], *task = (void *)bpf_get_current_task(), *name;
+#ifdef OFF_io_rename_oldpath
+	if (operation == URING_RENAMEAT) {
+		*dirfd = GET(int, command, io_rename_new_dfd);
+		return GET(void *, command, io_rename_newpath);
+	}
+#endif
+#ifdef OFF_io_link_oldpath
+	if (operation == URING_LINKAT || operation == URING_SYMLINKAT) {
+		*dirfd = GET(int, command, io_link_new_dfd);
+		return GET(void *, command, io_link_newpath);
+	}
+#endif
+	return 0;
+}
+
+static __always_inline int on_request(void *request, int second)
+{
+	void *task = (void *)bpf_get_current_task(), *command = request + OFF_io_kiocb_cmd, *name;
+	__u8 operation = GET(__u8, request, io_kiocb_opcode);
 	struct snoop_target *target;
 	struct scratch *e;
-	int dirfd = AT_FDCWD_VALUE;
+	int dirfd = AT_FDCWD_VALUE, after = FOUND_NOTHING;
 	__u64 container;
-	__u32 kinds = 0;
-	__u8 operation;
+	__u32 kinds = SNOOP_CREATE;
 
-	operation = GET(__u8, request, io_kiocb_opcode);
-	name = uring_name(request + OFF_io_kiocb_cmd, operation, &dirfd, &kinds);
+	if (!second && (operation == URING_RENAMEAT || operation == URING_LINKAT || operation == URING_SYMLINKAT))
+		after = FOUND_SECOND;
+	name = second ? uring_second(command, operation, &dirfd) : uring_name(command, operation, &dirfd, &kinds);
 	if (!name || is_error_pointer(name))
-		return 0;
+		return after;
 	e = begin(SCRATCH_URING, &container, &target);
-	if (!e || !take_name(e, text_of(name), 0))
-		return 0;
+	if (!e)
+		return FOUND_NOTHING;
+	if (!take_name(e, text_of(name), 0))
+		return after;
 	hash_name(e);
+	e->next = after == FOUND_SECOND ? TAIL_URING : 0;
 	e->record.kinds = kinds;
 	e->record.flags |= SNOOP_UNCONFIRMED;
 	take_base(e, target, task, dirfd);
 	if (!is_new(e, target, task))
-		return 0;
+		return after;
 	take_executable(e, task);
 	hand_on(e);
-	tails_raw.call(ctx, TAIL_WALK);
-	return 0;
+	return FOUND_NEW;
+}
+
+int snoop_uring_second(struct bpf_raw_tracepoint_args *ctx)
+{
+	return go_raw(ctx, on_request((void *)ctx->args[SNOOP_URING_ARGUMENT], 1), 0);
+}
+
+int snoop_uring(struct bpf_raw_tracepoint_args *ctx)
+{
+	return go_raw(ctx, on_request((void *)ctx->args[SNOOP_URING_ARGUMENT], 0), TAIL_URING);
 }
 #endif

@@ -3,7 +3,7 @@
  * A hook fills a scratch's record, walks and key, and asks is_new(). What is new goes through tail calls: walk_some(),
  * once or twice for each path, and emit(), which goes on with the hook's next stage if it has one. */
 
-enum tail { TAIL_WALK, TAIL_EMIT, TAIL_SECOND, TAIL_SCRIPT, TAIL_LOADER, TAILS };
+enum tail { TAIL_WALK, TAIL_EMIT, TAIL_SECOND, TAIL_SCRIPT, TAIL_CHAIN, TAIL_LOADER, TAIL_URING, TAILS };
 
 /* What a hook found. FOUND_SECOND: nothing new, but the hook has another stage. */
 enum found { FOUND_NOTHING, FOUND_SECOND, FOUND_NEW };
@@ -36,7 +36,8 @@ struct scratch {
 	__u32 flat;     /* that walk follows the file system, not the mounts */
 	__u32 next;     /* the stage after emit, or 0 */
 	__u32 unkeyed;  /* the base lies too deep to be hashed: every touch is reported */
-	__u32 pad;
+	__u32 told;     /* arguments of a `#!` chain so far */
+	__u64 argument; /* the next one's address */
 	struct snoop_record record; /* this and data are what leaves the kernel */
 	char data[SNOOP_DATA_MASK + 1 + SNOOP_SEGMENT_MAX];
 };
@@ -98,6 +99,8 @@ static __always_inline void blank(struct scratch *e, __u64 container, __u64 key,
 	e->rounds = 0;
 	e->flat = 0;
 	e->next = 0;
+	e->argument = 0;
+	e->told = 0;
 	e->unkeyed = 0;
 	e->record.type = SNOOP_RECORD_OBJECT;
 	e->record.container = container;

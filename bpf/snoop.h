@@ -77,6 +77,7 @@ enum snoop_call_how {
 	SNOOP_BY_CHROOT = 9,  /* the same, of the root directory */
 	SNOOP_BY_FCHDIR = 10, /* a descriptor that becomes the working directory */
 	SNOOP_BY_SOCKET = 11, /* a socket address that may hold a name */
+	SNOOP_BY_PLACES = 12, /* may give the process other directories; names nothing */
 };
 
 struct snoop_call {

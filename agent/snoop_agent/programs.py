@@ -70,8 +70,15 @@ def shape(label: str, attach: str, btf: kernel.Btf) -> tuple[int, int, int] | No
 
 def tails(attach: str) -> dict[str, dict[int, str]]:
     """List the prog arrays: of each, its programs by index (enum tail in bpf/observe.h)."""
-    walk, emit, second, script, loader = range(5)
-    raw = {walk: "snoop_walk_raw", emit: "snoop_emit_raw", script: "snoop_exec_script", loader: "snoop_exec_loader"}
+    walk, emit, second, script, chain, loader, uring = range(7)
+    raw = {
+        walk: "snoop_walk_raw",
+        emit: "snoop_emit_raw",
+        script: "snoop_exec_script",
+        chain: "snoop_exec_chain",
+        loader: "snoop_exec_loader",
+        uring: "snoop_uring_second",
+    }
     found = {"tails_raw": raw}
     if attach == "raw_tp":
         raw[second] = "snoop_second_raw"

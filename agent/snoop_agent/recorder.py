@@ -259,11 +259,9 @@ class Recorder:
             known = self._gaps.get((code, "", event.container))
             gap = Gap(code, _GAP_WORDS[code], known.since if known else when, known.count + 1 if known else 1)
             self._set_gap(gap, event.container)
-        for path in (sighting.path, sighting.unfolded):
-            if not path:
-                continue
+        if sighting.path:
             container.ledger.note(
-                path,
+                sighting.path,
                 sighting.target,
                 sighting.outcome,
                 event.kinds,

@@ -36,9 +36,6 @@ class Sighting(NamedTuple):
     collapsed: bool
     executable: bytes
     gaps: tuple[GapCode, ...]
-    unfolded: bytes = b""
-    """The path with its `..`, if one of them follows a name that may be a link: then `path` may be another file, and
-    only whoever can read the links can tell."""
 
 
 def outcome_of(error: int, kinds: int = 0) -> Outcome:
@@ -80,7 +77,7 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
         # The process's own root, which `base` is.
         asked = asked[own.end() :] or b"/"
     path = _absolute(asked, event.base, event.below) if asked else b""
-    unfolded = _unfolded(asked, event.base, event.below) if path and used and not event.target else b""
+    unfolded = _unfolded(asked, event.base, event.below) if path else b""
 
     outside = bool(event.flags & wire.OUTSIDE)
     collapsed = bool(event.flags & (wire.DELETED | wire.OUTSIDE))
@@ -92,13 +89,12 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
         # The excluded name may lead to one that is not.
         if used and not target and _OWN_PLACE.match(path):
             gaps.append(GapCode.BLIND_SPOT)
-        path = b""
-    if unfolded.startswith(exclude):
-        unfolded = b""
+        path = unfolded = b""
     if target.startswith(exclude):
         target = b""
     executable = b"" if truncated and not _whole(event.executable) else event.executable
-    return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps), unfolded)
+    path = unfolded or path
+    return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps))
 
 
 def _absolute(asked: bytes, base: bytes, below: int) -> bytes:
@@ -112,7 +108,10 @@ def _absolute(asked: bytes, base: bytes, below: int) -> bytes:
 
 
 def _unfolded(asked: bytes, base: bytes, below: int) -> bytes:
-    """Write an asked path out with the `..` that follow a name. Empty: there is none. A base holds no links."""
+    """Write an asked path with the `..` that follow a name: that may be a link, so `..` may lead anywhere.
+
+    Only whoever can read the links can tell. Empty: there is no such `..`. A base holds no links.
+    """
     parts = [part for part in asked.split(b"/") if part not in (b"", b".")]
     names = next((at for at, part in enumerate(parts) if part != b".."), len(parts))
     if b".." not in parts[names:]:

@@ -15,9 +15,20 @@ UNCONFIRMED, EITHER = 1 << 8, 1 << 9
 ASKED, BASE, TARGET, EXE = range(4)
 
 NO_ARGUMENT = 0xFF
-BY_NAME, BY_OPEN, BY_OPENAT2, BY_FD, BY_EXEC, BY_BLIND, BY_RESULT, BY_CHDIR, BY_CHROOT, BY_FCHDIR, BY_SOCKET = range(
-    1, 12
-)
+(
+    BY_NAME,
+    BY_OPEN,
+    BY_OPENAT2,
+    BY_FD,
+    BY_EXEC,
+    BY_BLIND,
+    BY_RESULT,
+    BY_CHDIR,
+    BY_CHROOT,
+    BY_FCHDIR,
+    BY_SOCKET,
+    BY_PLACES,
+) = range(1, 13)
 
 _u8, _u16, _u32, _s32, _u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64
 

@@ -91,7 +91,7 @@ class Observation:
     """One path that was asked for, and what became of it."""
 
     path: str
-    """The name asked for: absolute and lexically normal."""
+    """The name asked for: absolute and lexically normal, but for a `..` after a name that may be a link."""
     target: str
     """What it resolved to; empty where the hook saw only the name."""
     outcome: Outcome
@@ -209,14 +209,14 @@ class Delta:
     """One part of everything known, not only what is new."""
     final: bool = False
     """The agent is ending; nothing will follow under this `boot`."""
-    store: str = ""
-    """ID of the store that the agent last had an acknowledgement from."""
-    revision: int = 0
-    """Highest revision of that store that was acknowledged: a store that is behind it was restored from a backup."""
     full_since: int = 0
     """If `full`: the sequence of the first part. Everything is there once all from that one on are, to the last."""
     more: bool = False
     """If `full`: further parts follow."""
+    store: str = ""
+    """ID of the store that the agent last had an acknowledgement from."""
+    revision: int = 0
+    """Highest revision of that store that was acknowledged: a store that is behind it was restored from a backup."""
 
 
 @dataclass(frozen=True, slots=True)

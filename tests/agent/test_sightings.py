@@ -30,7 +30,7 @@ def test_the_kernels_answer_tells_missing_from_denied_from_failed(error: int, ou
     ("asked", "base", "path"),
     [
         (b"/etc//./passwd", b"/", b"/etc/passwd"),
-        (b"conf.d/../nginx.conf", b"/etc/nginx", b"/etc/nginx/nginx.conf"),
+        (b"../conf.d//./x.conf", b"/etc/nginx", b"/etc/conf.d/x.conf"),
         (b"/etc/passwd", b"/jail", b"/jail/etc/passwd"),
         (b"../../../x", b"/a", b"/x"),
         (b"/tmp/\xff\n", b"/", b"/tmp/\xff\n"),
@@ -139,17 +139,23 @@ def test_a_missing_name_of_two_may_be_the_other_one(event: Any) -> None:
         (b"lib/../x", b"/usr", b"/usr/lib/../x"),
         (b"../lib/../x", b"/usr/bin", b"/usr/lib/../x"),
         (b"/lib/../x", b"/jail", b"/jail/lib/../x"),
-        (b"../../x", b"/usr/bin", b""),
-        (b"/../x", b"/", b""),
-        (b"/lib/x", b"/", b""),
+        (b"../../x", b"/usr/bin", b"/x"),
+        (b"/../x", b"/", b"/x"),
+        (b"/lib/./x//", b"/", b"/lib/x"),
     ],
 )
-def test_a_name_that_climbs_out_of_what_may_be_a_link_is_told_unfolded_too(
+def test_a_name_that_climbs_out_of_what_may_be_a_link_is_told_unfolded(
     event: Any, asked: bytes, base: bytes, unfolded: bytes
 ) -> None:
     seen = interpret(event(asked, base=base, kinds=wire.STAT, target=b"", flags=0))
-    assert seen.unfolded == unfolded
-    assert interpret(event(asked, base=base, target=b"/t", kinds=wire.READ)).unfolded == b""
+    assert (seen.path, seen.target) == (unfolded, b"")
+    assert interpret(event(asked, base=base, target=b"/t", kinds=wire.READ)).path == unfolded
+    assert interpret(event(asked, base=base, kinds=wire.STAT, error=-errno.ENOENT)).path == unfolded
+
+
+def test_what_is_excluded_goes_by_the_folded_name(event: Any) -> None:
+    assert interpret(event(b"/proc/../etc/x", target=b"", flags=0), DEFAULT).path == b"/proc/../etc/x"
+    assert interpret(event(b"/x/../proc/stat", target=b"", flags=0), DEFAULT).path == b""
 
 
 def test_a_name_below_the_processs_own_root_is_its_own(event: Any) -> None:
