@@ -118,6 +118,7 @@ class _Session:
     def __init__(self, options: Options, name: str, cgroup: OwnCgroup, version: str) -> None:
         self._options = options
         self._cgroup = cgroup
+        self._hierarchy = 0
         self._name = name
         self._started = time.time()
         about = Report(
@@ -136,6 +137,7 @@ class _Session:
     def run(self, on_start: Callable[[str], None]) -> Outcome:
         """Attach, run, wait, drain."""
         try:
+            self._hierarchy = self._cgroup.hierarchy
             running = tracer.start_tracer(
                 self._subject,
                 attach=self._options.attach,
@@ -173,6 +175,8 @@ class _Session:
         return Outcome(status, seconds, self._report(), self._warnings)
 
     def _subject(self, here: tracer.Whereabouts) -> tracer.Subject:
+        if here.hierarchy != self._hierarchy:
+            raise kernel.KernelError("the command's cgroup is in another hierarchy")
         return tracer.Subject(
             self._cgroup.identifier,
             level=len(here.places),

@@ -102,7 +102,7 @@ class Outbox:
         evidence = any(container.observations for container in report.containers)
         with self._lock:
             self._sequence += 1
-            delta = Delta(self._boot, self._sequence, report, full, final, *self._seen, full_since, more and full)
+            delta = Delta(self._boot, self._sequence, report, full, final, full_since, more and full, *self._seen)
             body = dumps_delta(delta)
             pending = Pending(self._run, self._boot, self._sequence, len(body), full=full, final=final)
             self._store(pending, body, durable=evidence)

@@ -321,8 +321,6 @@ def _locate(loaded: Loaded, find: Callable[[Whereabouts], Subject]) -> tuple[Whe
     problem: kernel.KernelError | None = None
     for hierarchy in range(wire.HIERARCHIES):
         here = _whereabouts(loaded, hierarchy)
-        if hierarchy and len(here.places) < 2:
-            continue  # this controller is v2's, or there is none of this number
         try:
             return here, find(here)
         except kernel.KernelError as error:

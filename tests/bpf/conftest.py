@@ -62,10 +62,13 @@ class Bench:
 
     def __init__(self, attach: str, plan: Plan) -> None:
         self.cgroup = OwnCgroup("snoop-test", f"-{next(_NUMBERS)}")
-        self.tracer = tracer.start_tracer(
-            lambda here: tracer.Subject(self.cgroup.identifier, len(here.places), whole=True), attach=attach, plan=plan
-        )
+        self.tracer = tracer.start_tracer(self._subject, attach=attach, plan=plan)
         assert self.tracer.attach == attach
+
+    def _subject(self, here: tracer.Whereabouts) -> tracer.Subject:
+        if here.hierarchy != self.cgroup.hierarchy:
+            raise kernel.KernelError("the tests' cgroup is in another hierarchy")
+        return tracer.Subject(self.cgroup.identifier, len(here.places), whole=True)
 
     def run(self, command: Sequence[str | bytes], *, root: Path | None = None, idle_s: float = 0.0) -> Run:
         """Run a command traced from its first instruction, in a cgroup of its own (below `root`, if given).
