@@ -90,7 +90,14 @@ ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("io_xattr", "filename", ("filename",), False),
 )
 # Kernels have one or the other of these.
-EITHER = (("cgroup", "ancestors"), ("cgroup", "ancestor_ids")), (("filename", "name"), ("filename", "iname"))
+EITHER = (
+    (("cgroup", "ancestors"), ("cgroup", "ancestor_ids")),
+    (("filename", "name"), ("filename", "iname")),
+    (
+        ("mm_struct", "mm_mt.ma_root"),
+        ("mm_struct", "mmap"),
+    ),
+)
 ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
         "pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax", "bx", "cx"),
@@ -103,7 +110,8 @@ ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 _KIND_POINTER, _KIND_ARRAY, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 2, 3, 4, 5, 6, 8
-_KIND_FUNC, _KIND_PROTO = 12, 13
+_KIND_FUNC, _KIND_PROTO, _KIND_LAST = 12, 13, 19
+_HEADER = struct.Struct("<HBBIIIII")
 _MODIFIERS = frozenset({8, 9, 10, 11, 18})  # typedef, volatile, const, restrict, type_tag
 
 
@@ -123,11 +131,13 @@ class Btf:
     """Look-ups in a BTF blob. Parsing is one pass over ~150,000 types; only their positions are kept."""
 
     def __init__(self, raw: bytes) -> None:
-        magic, _, _, header, type_offset, type_length, string_offset, string_length = struct.unpack_from(
-            "<HBBIIIII", raw
-        )
+        if len(raw) < _HEADER.size:
+            raise KernelError("the kernel's BTF is cut short")
+        magic, _, _, header, type_offset, type_length, string_offset, string_length = _HEADER.unpack_from(raw)
         if magic != 0xEB9F:
             raise KernelError("the kernel's BTF is not little-endian BTF")
+        if header + max(type_offset + type_length, string_offset + string_length) > len(raw):
+            raise KernelError("the kernel's BTF is cut short")
         self._raw = raw
         self._strings = header + string_offset
         self._strings_end = self._strings + string_length
@@ -143,6 +153,10 @@ class Btf:
         while at < end:
             name, info, _ = head(raw, at)
             kind = info >> 24 & 0x1F
+            if not 0 < kind <= _KIND_LAST:
+                raise KernelError(
+                    f"the kernel's BTF has types of kind {kind}, which Snoop cannot read; please report it"
+                )
             if kind in wanted and name:
                 named.setdefault(name, []).append(len(positions))
             positions.append(at)
@@ -234,6 +248,8 @@ class Btf:
         for index in range(info & 0xFFFF):
             name_at, member_type, bits = struct.unpack_from("<III", self._raw, base + index * 12)
             offset = (bits & 0xFFFFFF if bitfields else bits) // 8
+            if bitfields and bits >> 24:
+                continue  # a bit field has no offset in bytes
             name = self._name(name_at)
             inner = self._strip(member_type)
             kind = self._head(inner)[1] >> 24 & 0x1F if inner else 0

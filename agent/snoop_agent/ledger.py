@@ -117,6 +117,10 @@ class Ledger:
             self.files += outcome is Outcome.EXISTS
             return True
         self._last[at] = max(self._last[at], when)
+        if when < self._first[at]:
+            # CPUs write to the ring in about the order of their clocks, not quite.
+            self._first[at] = when
+            self._programs[at] = self._executables.number(executable)
         flags = self._flags[at]
         # Once seen on the container's own root, or with a name, it is a file of the image for good.
         calmer = flags & ~(_VOLUME * (not volume) | _COLLAPSED * (not collapsed))

@@ -17,7 +17,7 @@ from snoop_agent.sightings import interpret
 from snoop_agent.tracing import Counters, Event, NewContainer
 from snoop_report.merge import merge_exclude, merge_gaps
 from snoop_report.model import ContainerReport, Gap, GapCode, Identity, Report
-from snoop_report.paths import decode
+from snoop_report.paths import decode, escape
 
 ANNOUNCEMENT_WAIT = 5.0
 """Seconds that a container's evidence waits for the record that tells its cgroup's path, before it goes out unnamed."""
@@ -243,7 +243,7 @@ class Recorder:
             return
         container.path = decode(event.cgroup_path)
         found = cgroups.identify(container.path)
-        container.id, container.monitor = found.container, found.monitor
+        container.id, container.monitor = escape(found.container), found.monitor
         if container.sent_unnamed:
             container.ledger.forget_taken()
         self.changes += 1

@@ -22,7 +22,7 @@ _WHOLE_BYTES = wire.NAME_MAX - 256
 _WHOLE_COMPONENTS = wire.COMPONENTS_MAX - 148
 
 # Where the kernel leads a process to a place of its own: below, names are those of another directory.
-_OWN_ROOT = re.compile(rb"/proc/(?:self|thread-self)/root(?=/|$)")
+_OWN_ROOT = re.compile(rb"/proc/(?:self|thread-self)/root(?=/|\Z)")
 _OWN_PLACE = re.compile(rb"/proc/[^/]+/(?:task/[0-9]+/)?(?:root|cwd|fd/[0-9]+)/|/dev/fd/[0-9]+/")
 
 
@@ -64,14 +64,15 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
         outcome = Outcome.FAILED  # it may be another name that is not there
     used = outcome is Outcome.EXISTS
     gaps: list[GapCode] = []
-    truncated = event.flags & wire.TRUNCATED
+    truncated = bool(event.flags & wire.TRUNCATED)
     if truncated and used:
         gaps.append(GapCode.PATH_TRUNCATED)
-    if event.flags & wire.ASKED_UNREADABLE and used:
+    torn = not (_legible(event.base) and _legible(event.target))
+    if used and (torn or event.flags & wire.ASKED_UNREADABLE):
         gaps.append(GapCode.PATH_UNREADABLE)
 
     asked = b"" if truncated and len(event.asked) >= wire.NAME_MAX - 1 else event.asked
-    if asked and (event.flags & wire.BASE_OUTSIDE or (truncated and not _whole(event.base))):
+    if asked and (event.flags & wire.BASE_OUTSIDE or not _whole(event.base, truncated)):
         asked = b""
     if own := _OWN_ROOT.match(asked):
         # The process's own root, which `base` is.
@@ -81,7 +82,7 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
 
     outside = bool(event.flags & wire.OUTSIDE)
     collapsed = bool(event.flags & (wire.DELETED | wire.OUTSIDE))
-    target = b"" if outside or (truncated and not _whole(event.target)) else event.target
+    target = event.target if not outside and _whole(event.target, truncated) else b""
 
     if used and not path and not target and not gaps:
         gaps.append(GapCode.BLIND_SPOT)
@@ -92,7 +93,7 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
         path = unfolded = b""
     if target.startswith(exclude):
         target = b""
-    executable = b"" if truncated and not _whole(event.executable) else event.executable
+    executable = event.executable if _whole(event.executable, truncated) else b""
     path = unfolded or path
     return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps))
 
@@ -120,5 +121,12 @@ def _unfolded(asked: bytes, base: bytes, below: int) -> bytes:
     return start.rstrip(b"/") + b"/" + b"/".join(parts[names:])
 
 
-def _whole(path: bytes) -> bool:
-    return len(path) < _WHOLE_BYTES and path.count(b"/") < _WHOLE_COMPONENTS
+def _whole(path: bytes, truncated: bool) -> bool:
+    """Whether a walk is all there; of a truncated record any long one may be the one that was cut."""
+    cut = truncated and (len(path) >= _WHOLE_BYTES or path.count(b"/") >= _WHOLE_COMPONENTS)
+    return not cut and _legible(path)
+
+
+def _legible(path: bytes) -> bool:
+    """Whether each step of a walk has its name: one that the kernel side could not read is empty, or zeros."""
+    return b"//" not in path and b"\0" not in path

@@ -94,11 +94,19 @@ class KernelTracer:
         self._links = links
         self._lacking = lacking
         self._since = time.time()
+        self._unread = 0
         self._cpus = bpfsys.possible_cpus()
 
     def poll(self, timeout_s: float) -> list[Event | NewContainer]:
         """See `tracing.Tracer`."""
-        return [decoded for raw in self._ring.poll(timeout_s) if (decoded := decode(raw)) is not None]
+        found = []
+        for raw in self._ring.poll(timeout_s):
+            decoded = decode(raw)
+            if decoded is None:
+                self._unread += 1
+            else:
+                found.append(decoded)
+        return found
 
     def counters(self) -> Mapping[int, Counters]:
         """See `tracing.Tracer`."""
@@ -139,6 +147,9 @@ class KernelTracer:
                     )
                 )
         misses = sum(bpfsys.recursion_misses(descriptor) for descriptor in self._loaded.programs.values())
+        if self._unread:
+            words = "records of the kernel side could not be read"
+            found.append(Gap(GapCode.RECORDS_LOST, words, self._since, self._unread))
         if misses:
             found.append(Gap(GapCode.RECORDS_LOST, "the kernel skipped runs of a tracing program", self._since, misses))
         return found
@@ -187,7 +198,11 @@ def _walked(raw: bytes) -> bytes:
 
 
 def decode(raw: bytes) -> Event | NewContainer | None:
-    """Read one record. None if it is none of ours: too short, or lengths that do not add up."""
+    """Read one record. None if the kernel side cannot have written it.
+
+    Too short, lengths that do not add up, a type or kinds that there are not, a cgroup ID beyond 63 bits, a NUL in a
+    name that was read as a string.
+    """
     if len(raw) < _HEAD:
         return None
     record = wire.Record.from_buffer_copy(raw)
@@ -200,6 +215,8 @@ def decode(raw: bytes) -> Event | NewContainer | None:
         strings.append(raw[at : at + length])
         at += length
     asked, base, target, executable = strings
+    if b"\0" in asked or record.kinds & ~wire.KINDS or record.container >> 63:
+        return None
     if record.type == wire.RECORD_CONTAINER:
         return NewContainer(record.container, _walked(asked), record.time_ns)
     if record.type != wire.RECORD_OBJECT:
