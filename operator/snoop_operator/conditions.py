@@ -21,6 +21,8 @@ SEVERITY: tuple[GapCode, ...] = (
     GapCode.EVIDENCE_LOST,
     GapCode.NOT_TRACING,
     GapCode.LATE_START,
+    GapCode.UNSEEN_CONTAINER,
+    GapCode.UNPROFILED_USE,
     GapCode.RECORDS_LOST,
     GapCode.CAP_REACHED,
     GapCode.FINAL_REPORT_MISSING,
@@ -29,6 +31,7 @@ SEVERITY: tuple[GapCode, ...] = (
     GapCode.PATH_UNREADABLE,
     GapCode.PATH_TRUNCATED,
     GapCode.BLIND_SPOT,
+    GapCode.UNRESOLVED_POD,
     GapCode.UNRESOLVED_CONTAINER,
 )
 """The most serious first: how much could be missing, and how little can still be done about it."""
@@ -143,7 +146,7 @@ def complete(
     ]
     lost = any(gap.code is GapCode.EVIDENCE_LOST for _, gap in gaps)
     if not reported and not lost:
-        return Condition("Complete", "Unknown", "NoEvidence", "No agent has reported yet")
+        return Condition("Complete", "Unknown", "NoEvidence", "No agent has reported anything yet")
     if troubles:
         return Condition("Complete", "False", troubles[0][0], "; ".join(words for _, words in troubles))
     if settling:

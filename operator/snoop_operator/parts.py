@@ -143,8 +143,9 @@ class Parts:
                 except StoreError as error:
                     log.warning("evidence not pruned error=%s", error)
                 else:
-                    if pruned.pods:
-                        log.info("evidence pruned pods=%d paths=%d", pruned.pods, pruned.paths)
+                    if pruned.pods or pruned.folded:
+                        words = "evidence pruned pods=%d paths=%d folded=%d"
+                        log.info(words, pruned.pods, pruned.paths, pruned.folded)
             await asyncio.sleep(_PRUNE)
 
     def _all_profiles(self) -> list[Profile] | None:

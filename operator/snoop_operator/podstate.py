@@ -10,6 +10,8 @@ from snoop_report.model import Identity
 
 _BENIGN = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons for which the kubelet lets any container wait."""
+_NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
+"""Reasons of a container's end that say that its command could not be executed."""
 _MOUNTING = 90.0
 """Seconds after its scheduling by which a pod's volumes are usually mounted."""
 _WORDS = 400
@@ -44,7 +46,9 @@ def pod_state(raw: Mapping[str, Any], refusal: Refusal | None = None, now: float
         agent_started=bool(told.get("started")),
         agent_trouble="" if over or not injected else _trouble(told) or _unmounted(told, status, now),
         agent_finished=injected and over and "terminated" in (told.get("state") or {}),
+        agent_restarts=int(told.get("restartCount") or 0),
         refusal=None if injected else refusal,
+        ran=_ran(status),
         containers=_identities(spec, status),
     )
 
@@ -117,10 +121,33 @@ def _identities(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str,
         )
         previous = ((told.get("lastState") or {}).get("terminated") or {}).get("containerID")
         for reference in (previous, told.get("containerID")):
-            container = str(reference or "").rpartition("://")[2]
+            container = _identifier(reference)
             if container:
                 found[container] = identity
     return found
+
+
+def _ran(status: Mapping[str, Any]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for told in _statuses(status):
+        if told.get("name") == names.CONTAINER:
+            continue
+        now, before = told.get("state") or {}, told.get("lastState") or {}
+        ends = [one["terminated"] for one in (before, now) if one.get("terminated")]
+        starts = [(one.get("containerID"), one) for one in ends if one.get("reason") not in _NEVER_RAN]
+        if now.get("running"):
+            starts.append((told.get("containerID"), now["running"]))
+        for reference, one in starts:
+            container = _identifier(reference)
+            started = seconds(str(one.get("startedAt") or ""))
+            if container and started:
+                found[container] = started
+    return found
+
+
+def _identifier(reference: object) -> str:
+    """`containerd://abc…` → `abc…`."""
+    return str(reference or "").rpartition("://")[2]
 
 
 def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

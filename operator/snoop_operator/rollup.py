@@ -1,14 +1,14 @@
 """From evidence to a SnoopProfile's status. Pure: same input, same dict. Conditions are decided in `conditions`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from snoop_operator import conditions
 from snoop_operator.conditions import Condition, Counts, clip, rfc3339
 from snoop_operator.profile import Profile
-from snoop_operator.store.interface import ContainerEvidence, PodEvidence, ProfileEvidence
-from snoop_operator.workload import PodState, Refusal
+from snoop_operator.store.interface import ContainerEvidence, PodEvidence, ProfileEvidence, Unprofiled
+from snoop_operator.workload import NOT_INJECTED, PodState
 from snoop_report.model import Gap, GapCode
 
 Status = dict[str, Any]
@@ -24,11 +24,6 @@ INTERVALS = 3
 """Report intervals without a word after which an agent is overdue."""
 IDENTIFYING = 15.0
 """Seconds in which a new container's name and digest usually arrive with the pod's status."""
-
-NOT_INJECTED = Refusal(
-    "not_injected",
-    "the pod was created before the profile, or while the operator could not answer; restart it to have it recorded",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +69,13 @@ def roll_up(
     gaps = [(pod.uid, gap) for pod in evidence.pods for gap in _wanted_gaps(profile, pod)]
     if evidence.lost:
         gaps.append(("", evidence.lost))
+    gaps += [("", gap) for gap in evidence.gaps]
+    unprofiled = list(_unprofiled(profile, uninjected, evidence))
+    gaps += [("", gap) for _, gap in unprofiled]
     grave = [(uid, gap) for uid, gap in gaps if not _settling(gap, now)]
     containers = [one for pod in evidence.pods for one in _wanted(profile, pod)]
-    reported = any(pod.first_report_at for pod in evidence.pods)
+    # Without a container there is no evidence yet, unless the agent says why.
+    reported = any(pod.first_report_at and (pod.containers or pod.gaps) for pod in evidence.pods)
     status: Status = {
         "observedGeneration": profile.generation,
         "phase": _phase(profile, counts),
@@ -101,7 +100,7 @@ def roll_up(
         "files": evidence.files,
         "events": sum(one.events for one in containers),
         "droppedEvents": sum(one.dropped for one in containers),
-        "images": _images(profile, evidence),
+        "images": _images(profile, evidence, [use for use, _ in unprofiled]),
         "imageCount": len(evidence.images),
         "storeID": evidence.store_id,
         "display": {"pods": f"{counts.reporting}/{counts.matched}"},
@@ -160,7 +159,7 @@ def _count(
         overdue=overdue,
         stuck=stuck,
         uninjected=len(matched) - len(injected),
-        ended=sum(1 for one in known.values() if one.ended_at and one.first_report_at and one.uid not in alive),
+        ended=sum(one.pods for one in known.values() if one.ended_at and one.first_report_at and one.uid not in alive),
     )
 
 
@@ -193,22 +192,51 @@ def _wanted_gaps(profile: Profile, pod: PodEvidence) -> list[Gap]:
     return [gap for gap in pod.gaps if gap.container not in unwanted]
 
 
+def _unprofiled(
+    profile: Profile, alive: Iterable[PodState], evidence: ProfileEvidence
+) -> Iterator[tuple[Unprofiled, Gap]]:
+    """Tell of images of the evidence that pods without an agent have run, so that no pod recorded later is like them.
+
+    Those that are `alive` are counted among the pods already.
+    """
+    told = {(one.name, one.image, one.digest) for pod in alive for one in pod.containers.values()}
+    recorded = [one for pod in evidence.pods for one in _wanted(profile, pod)]
+    for use in evidence.unprofiled:
+        if (use.name and not profile.wants_container(use.name)) or (use.name, use.image, use.digest) in told:
+            continue
+        same = [one for one in recorded if _same_image(use, one.image, one.digest)]
+        if not same or any(one.name == use.name and one.started_at > use.created_at for one in same):
+            continue
+        what = f"container {use.name} of {use.image}" if use.name else "further containers"
+        words = f"{what} ran without an agent ({use.reason}), the last time in a pod created {rfc3339(use.created_at)}"
+        yield use, Gap(GapCode.UNPROFILED_USE, words, use.created_at)
+
+
+def _same_image(use: Unprofiled, image: str, digest: str) -> bool:
+    """Whether it may be the same image, where one digest is not known."""
+    if use.digest and digest:
+        return use.digest == digest
+    return not (use.image and image) or use.image == image
+
+
 def _settling(gap: Gap, now: float) -> bool:
     return gap.code is GapCode.UNRESOLVED_CONTAINER and now - gap.since < IDENTIFYING
 
 
-def _images(profile: Profile, evidence: ProfileEvidence) -> list[dict[str, Any]]:
+def _images(profile: Profile, evidence: ProfileEvidence, unprofiled: Sequence[Unprofiled]) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     for image in evidence.images[:MAX_IMAGES]:
         key = image.digest or image.image
         names: set[str] = set()
-        codes: set[GapCode] = {GapCode.EVIDENCE_LOST} if evidence.lost else set()
+        codes = {gap.code for gap in evidence.gaps} | ({GapCode.EVIDENCE_LOST} if evidence.lost else set())
+        if any(_same_image(use, image.image, image.digest) for use in unprofiled):
+            codes.add(GapCode.UNPROFILED_USE)
         number = 0
         for pod in evidence.pods:
             here = [one for one in _wanted(profile, pod) if (one.digest or one.image) == key]
             if not here:
                 continue
-            number += 1
+            number += max(one.pods for one in here)
             names.update(one.name for one in here if one.name)
             codes.update(_gap_codes(profile, pod, {one.id for one in here}))
         listed.append(

@@ -14,6 +14,12 @@ class Refusal:
     message: str
 
 
+NOT_INJECTED = Refusal(
+    "not_injected",
+    "the pod was created before the profile, or while the operator could not answer; restart it to have it recorded",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PodState:
     """One pod as last seen."""
@@ -37,7 +43,11 @@ class PodState:
     """Reason and message if our container is stuck (`ImagePullBackOff: …`), else empty."""
     agent_finished: bool = False
     """Our container has terminated for good."""
+    agent_restarts: int = 0
+    """How often our container was started again."""
     refusal: Refusal | None = None
     """Why it carries no sidecar, if a profile selects it."""
     containers: Mapping[str, Identity] = field(default_factory=dict)
     """Container ID (no scheme) → name, image, digest, from the pod's status now (earlier restarts are forgotten)."""
+    ran: Mapping[str, float] = field(default_factory=dict)
+    """Container ID → when it started, of those that have executed something."""

@@ -481,6 +481,21 @@ def test_a_new_store_gets_everything_again_and_is_told_where_it_begins_and_ends(
     ]
 
 
+def test_the_store_is_reminded_of_the_highest_revision_that_it_acknowledged(
+    run_agent: Any, tracer: Any, operator: Any, app: list[Any], event: Any, eventually: Any
+) -> None:
+    answers = [("one", 41), ("one", 40), ("one", 42), ("two", 3), ("two", 4)]
+    operator.script.answer = lambda delta: Acknowledgement(
+        delta.sequence, answers[delta.sequence - 1][0], revision=answers[delta.sequence - 1][1]
+    )
+    run_agent(lambda: Started(tracer, 1), operator, SNOOP_INTERVAL="1s")
+    tracer.put(*app)
+    eventually(lambda: len(operator.script.accepted) == len(answers), 10.0)
+
+    told = [(delta.store, delta.revision) for delta in operator.script.accepted]
+    assert told == [("", 0), ("one", 41), ("one", 41), ("one", 42), ("two", 3)]
+
+
 def test_much_news_is_split(
     run_agent: Any, tracer: Any, operator: Any, app: list[Any], event: Any, eventually: Any
 ) -> None:
@@ -545,7 +560,7 @@ def test_an_idle_agent_is_an_idle_process(
     assert tracer.polls - polls <= 4
 
 
-def test_a_read_only_volume_does_not_stop_it(
+def test_a_read_only_volume_does_not_stop_it_but_hides_restarts(
     run_agent: Any, tracer: Any, operator: Any, app: list[Any], tmp_path: Path, eventually: Any
 ) -> None:
     (tmp_path / "file").touch()
@@ -557,3 +572,6 @@ def test_a_read_only_volume_does_not_stop_it(
     )
     tracer.put(*app)
     eventually(lambda: "/etc/app.conf" in operator.script.paths())
+    (gap,) = operator.script.accepted[-1].report.gaps
+    assert gap.code is GapCode.AGENT_RESTARTED, "it leaves no mark, and would not find one"
+    assert "cannot tell" in gap.message

@@ -250,21 +250,22 @@ def agent_status(pod: JSON) -> JSON:
     return dict(found)
 
 
-def _pushed(local: str) -> str:
+def pushed(local: str) -> str:
+    """Push an image of this machine to the cluster; the reference that its pods can use."""
     return call("tests/cluster/push", local, timeout=300).strip().splitlines()[-1]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def debian_image() -> str:
     """`debian:bookworm-slim` in the cluster's registry."""
-    return _pushed("debian:bookworm-slim")
+    return pushed("debian:bookworm-slim")
 
 
 @pytest.fixture(scope="session")
 def nginx_image() -> str:
     """Debian's nginx, by digest."""
     call("scripts/images", "nginx", timeout=600)
-    return _pushed("localhost/snoop-example-nginx:latest")
+    return pushed("localhost/snoop-example-nginx:latest")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import time
 
 from tests.e2e.conftest import AGENT, Space, agent_status, eventually, injected, kubectl, shell_pod
 
+from snoop_report.model import GapCode
+
 FIRST = "/etc/debian_version"
 """Read by the script's first line, with the shell's own `read`: no process is started for it."""
 SLEEP = f"read x < {FIRST}; while :; do sleep 1; done"
@@ -142,6 +144,61 @@ def test_a_force_deleted_pod_has_delivered_what_it_saw_until_a_second_before(spa
     time.sleep(7.5)
     space.kubectl("delete", "pod", "app", "--force", "--grace-period=0")
     eventually("what it read a second before", lambda: "/etc/issue" in space.files("app", "app"), 20)
+
+
+def test_what_a_force_deleted_pod_does_until_it_is_killed_is_known_or_a_gap(space: Space) -> None:
+    """The app, which ignores SIGTERM, is killed after two seconds; its API object and so its token are gone at once."""
+    space.profile()
+    space.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "made"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+        }
+    )
+    touch = "trap '' TERM; i=0; while :; do i=$((i+1)); : > /made/$i; sleep 0.2; done"
+    volumes = [{"name": "made", "persistentVolumeClaim": {"claimName": "made"}}]
+    mount = {"volumeMounts": [{"name": "made", "mountPath": "/made"}]}
+    space.apply(
+        shell_pod("app", touch, volumes=volumes, container=mount),
+        shell_pod("witness", SLEEP, labels={}, volumes=volumes, container=mount),
+    )
+    space.running("app")
+    space.running("witness")
+    eventually("it is known", lambda: "/made/5" in space.files("app", "app"))
+    space.kubectl("delete", "pod", "app", "--force", "--grace-period=0")
+
+    def truth() -> set[str]:
+        return {f"/made/{name}" for name in space.kubectl("exec", "witness", "--", "ls", "/made").split()}
+
+    def dead() -> bool:
+        before = truth()
+        time.sleep(3)
+        return truth() == before
+
+    eventually("it is dead", dead)
+
+    def told() -> bool:
+        return truth() <= space.files("app", "app") or any(report.gaps for report in space.reports("app"))
+
+    eventually("all of it, or a gap", told, 45)
+
+
+def test_an_agent_that_is_told_to_end_before_its_pod_goes_on_for_a_while_and_says_so(space: Space) -> None:
+    space.profile()
+    space.apply(shell_pod("app", "while [ ! -e /tmp/go ]; do sleep 0.2; done; sleep 5; read x < /etc/issue; " + SLEEP))
+    space.running("app")
+    eventually("a report", lambda: "/bin/sh" in space.files("app", "app"))
+    space.kubectl("exec", "app", "-c", "app", "--", "touch", "/tmp/go")
+    end = "import os; os.kill(1, 15)"
+    space.kubectl("exec", "app", "-c", AGENT, "--", "/usr/bin/python3", "-c", end)
+    eventually("what was read after that", lambda: "/etc/issue" in space.files("app", "app"), 15)
+
+    def gaps() -> set[GapCode]:
+        return {gap.code for report in space.reports("app") for gap in report.gaps}
+
+    eventually("that it ended first", lambda: gaps() == {GapCode.LATE_END, GapCode.AGENT_RESTARTED}, 40)
 
 
 def test_a_job_completes(space: Space) -> None:

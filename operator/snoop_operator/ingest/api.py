@@ -124,6 +124,7 @@ class Ingest:
         return Acknowledgement(
             sequence=delta.sequence,
             store=self._store.id,
+            revision=accepted.revision,
             resend=accepted.resend,
             containers=dict(accepted.identities),
             ca_bundle=self._ca_bundle(),

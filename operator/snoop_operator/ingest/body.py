@@ -90,7 +90,12 @@ def _check_amounts(delta: Delta) -> None:
         raise BodyError(413, "too_large", f"{observations} observations are more than {MAX_OBSERVATIONS}: split them")
     if max(len(delta.report.gaps), len(delta.report.exclude)) > _MAX_GAPS or len(containers) > MAX_CONTAINERS:
         raise BodyError(400, "malformed", "delta.report: more containers, gaps or exclusions than a pod can have")
-    numbers = [delta.sequence, delta.full_since, delta.report.max_unique_files, *(gap.count for gap in delta.report.gaps)]
+    numbers = [
+        delta.sequence,
+        delta.full_since,
+        delta.report.max_unique_files,
+        *(gap.count for gap in delta.report.gaps),
+    ]
     for one in containers:
         numbers += (one.cgroup_id, one.total_events, one.dropped_events)
     if max(numbers) > _INTEGER:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select, update
 
+from snoop_operator.store import revision
 from snoop_operator.store.boots import note_boot
 from snoop_operator.store.identities import remember
 from snoop_operator.store.interface import Accepted, PodKey
@@ -32,18 +33,19 @@ from snoop_report.paths import escape
 
 
 def accept(
-    connection: Connection, key: PodKey, delta: Delta, identities: Mapping[str, Identity], now: float
+    connection: Connection, store: str, key: PodKey, delta: Delta, identities: Mapping[str, Identity], now: float
 ) -> Accepted:
     """Add `delta`, which `key` posted at `now`; `identities` is what the cluster says of its containers."""
     report = delta.report
+    number = revision.count(connection, store, delta, now)
     pod_id = _note_pod(connection, key, report, now)
     boot_id, resend = note_boot(connection, pod_id, delta, now)
     told = {one.id: Identity(one.name, one.image, one.digest) for one in report.containers}
     known = remember(connection, pod_id, cluster=identities, agent=told)
-    _add_gaps(connection, pod_id, report.gaps)
+    add_gaps(connection, pod_id, report.gaps)
     numbers = intern(connection, _paths(report.containers))
     files = {one.id: _add_container(connection, pod_id, boot_id, one, numbers, now) for one in report.containers}
-    return Accepted(resend, known, files)
+    return Accepted(resend, known, files, number)
 
 
 def _least(table: Any, excluded: Any, name: str) -> ColumnElement[Any]:
@@ -78,12 +80,12 @@ def _note_pod(connection: Connection, key: PodKey, report: Report, now: float) -
     }
     upsert = statement.on_conflict_do_update(index_elements=["uid"], set_={**values, **kept})
     row = connection.execute(upsert.returning(pod.c.id, pod.c.exclude, pod.c.max_unique_files)).one()
-    _note_limits(connection, row, report)
+    note_limits(connection, row, report)
     return int(row.id)
 
 
-def _note_limits(connection: Connection, row: Any, report: Report) -> None:
-    """Add what the agent was told not to record."""
+def note_limits(connection: Connection, row: Any, report: Report) -> None:
+    """Add what the agent was told not to record to the pod's `row`."""
     exclude = merge_exclude(excluded_prefixes(row.exclude), report.exclude)
     limits = {
         "exclude": json.dumps([escape(prefix) for prefix in exclude]) if exclude else "",
@@ -93,7 +95,8 @@ def _note_limits(connection: Connection, row: Any, report: Report) -> None:
         connection.execute(update(pod).where(pod.c.id == row.id).values(limits))
 
 
-def _add_gaps(connection: Connection, pod_id: int, gaps: Iterable[Gap]) -> None:
+def add_gaps(connection: Connection, pod_id: int, gaps: Iterable[Gap]) -> None:
+    """Add to what is known to be missing of a pod."""
     given = list(gaps)
     if not given:
         return
@@ -195,14 +198,15 @@ def _add_observations(
             for text, number in ((seen.path, path_id), ("" if seen.collapsed else seen.target, target_id)):
                 if text:
                     firsts[number] = min(seen.first_seen, firsts.get(number, seen.first_seen))
-    _unite_observations(connection, rows)
-    _unite_used(
+    unite_observations(connection, rows)
+    unite_used(
         connection,
         [{"container_id": container_id, "path_id": number, "first_seen": first} for number, first in firsts.items()],
     )
 
 
-def _unite_observations(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def unite_observations(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Add rows of `observation`."""
     statement = insert_into(connection, observation)
     kept, given = observation.c, statement.excluded
     # Who was first: as snoop_report.merge orders them, so that it does not depend on who came first to us.
@@ -230,7 +234,8 @@ def _unite_observations(connection: Connection, rows: list[dict[str, Any]]) -> N
     connection.execute(upsert, rows)
 
 
-def _unite_used(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def unite_used(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Add rows of `used`."""
     if not rows:
         return
     statement = insert_into(connection, used)

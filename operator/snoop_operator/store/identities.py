@@ -43,6 +43,21 @@ def remember(
     return after
 
 
+def note_run(connection: Connection, pod_id: int, ran: Mapping[str, float]) -> None:
+    """Remember that containers have run: by ID, with the time of their start."""
+    for key, started in ran.items():
+        values = {"name": "", "image": "", "digest": "", "ran_at": started}
+        statement = insert_into(connection, identity).values(pod_id=pod_id, container_id=key, **values)
+        # The first word stays: a clock that is set back must not make it younger.
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["pod_id", "container_id"],
+                set_={"ran_at": started},
+                where=identity.c.ran_at == 0,
+            )
+        )
+
+
 def _first(one: Identity, other: Identity) -> Identity:
     return Identity(one.name or other.name, one.image or other.image, one.digest or other.digest)
 

@@ -16,6 +16,10 @@ RETENTION = 7 * 86400.0
 """Seconds that the evidence of ended pods outlives the last profile that selected them."""
 FINAL_GRACE = 30.0
 """Seconds after a pod's end within which its agent's last report may still arrive."""
+UNSEEN_GRACE = 30.0
+"""Seconds after a container's start within which its agent's first word of it may still arrive."""
+UNLABELLED_GRACE = 15.0
+"""Seconds after a pod's first report within which the cluster's watch usually shows the pod."""
 
 
 class StoreError(Exception):
@@ -50,6 +54,8 @@ class Accepted:
     """Container ID → everything that is known of the pod's containers, also those that its status forgot."""
     files: Mapping[str, int]
     """Container ID → distinct used files, of the containers that the delta names."""
+    revision: int = 0
+    """The store's, after this delta."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,9 @@ class ContainerEvidence:
     dropped: int
     started_at: float
     last_seen_at: float
-    """When it last appeared in a report."""
+    """When it last appeared in a report; 0: never, the cluster alone tells of it."""
+    pods: int = 1
+    """How many pods' containers it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,24 @@ class PodEvidence:
     containers: tuple[ContainerEvidence, ...]
     gaps: tuple[Gap, ...]
     """The agent's own and the store's: unresolved containers, a missing final report, evidence that was lost."""
+    pods: int = 1
+    """How many ended pods it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unprofiled:
+    """A container that ran in pods that a profile selects and that have no agent: one value for all pods alike."""
+
+    name: str
+    """Empty, as image and digest: stands for further ones that found no room."""
+    image: str
+    digest: str
+    """Empty: not known."""
+    created_at: float
+    """When the latest of those pods was made."""
+    seen_at: float
+    """When it was last seen."""
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +146,9 @@ class ProfileEvidence:
     last_new_file_at: float = 0.0
     lost: Gap | None = None
     """`EVIDENCE_LOST` if an earlier store held evidence of this profile."""
+    gaps: tuple[Gap, ...] = ()
+    """Further ones that are no single pod's."""
+    unprofiled: tuple[Unprofiled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +157,8 @@ class Pruned:
 
     pods: int = 0
     paths: int = 0
+    folded: int = 0
+    """Pods that became part of one that stands for many."""
 
 
 class Store(Protocol):
@@ -166,6 +197,9 @@ class Store(Protocol):
     async def note_loss(self, namespace: str, profile: str, previous_store: str, now: float) -> None:
         """Remember that `profile` had evidence in another store. The first time counts."""
 
+    async def note_unprofiled(self, namespace: str, profile: str, uses: Sequence[Unprofiled]) -> None:
+        """Remember what ran without an agent in pods that a profile selects, for `RETENTION` after it was last seen."""
+
     async def evidence(self, profile: Profile, now: float, pod_uids: Collection[str] = ()) -> ProfileEvidence:
         """Sum up the profile's pods: those that its selector matches by their first labels, and `pod_uids`."""
 
@@ -176,8 +210,9 @@ class Store(Protocol):
         """Give a pod's whole evidence, or None if the pod is unknown."""
 
     async def prune(self, profiles: Sequence[Profile], now: float, retention: float = RETENTION) -> Pruned:
-        """Forget ended pods that no profile has selected for `retention` seconds of our watching.
+        """Forget ended pods that no profile has selected for `retention` seconds of our watching; fold others.
 
+        What ended longer ago than that and is selected becomes one with its like: files, gaps and counts stay.
         `profiles` must be all profiles of the cluster: never call it before the first listing is complete.
         """
 

@@ -1,14 +1,15 @@
 """Pods and profiles come and go: what the cluster says of pods, their end, losses, and what may be forgotten."""
 
 import json
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, case, delete, func, or_, select, union, update
 
 from snoop_operator.profile import Profile
-from snoop_operator.store.identities import remember
-from snoop_operator.store.schema import EMPTY_PATH, loss, observation, path, pod
+from snoop_operator.store.identities import note_run, remember
+from snoop_operator.store.schema import EMPTY_PATH, loss, meta, observation, path, pod
 from snoop_operator.store.strings import insert_into
 from snoop_operator.workload import PodState
 
@@ -28,6 +29,7 @@ def note_pod(connection: Connection, state: PodState) -> None:
         node=state.node,
         labels=labels,
         owner=state.owner,
+        agent_restarts=state.agent_restarts,
     )
     values: dict[str, Any] = {
         "namespace": state.namespace,
@@ -39,9 +41,20 @@ def note_pod(connection: Connection, state: PodState) -> None:
     }
     if is_live(state):
         values["ended_at"] = 0.0
+    if state.agent_restarts:
+        more = statement.excluded["agent_restarts"] > pod.c.agent_restarts
+        values["agent_restarts"] = case((more, statement.excluded["agent_restarts"]), else_=pod.c.agent_restarts)
     upsert = statement.on_conflict_do_update(index_elements=["uid"], set_=values).returning(pod.c.id)
     pod_id = connection.execute(upsert).scalar_one()
     remember(connection, pod_id, cluster=state.containers, agent={})
+    note_run(connection, pod_id, state.ran)
+
+
+def leave_mark(connection: Connection) -> None:
+    """Write something, however little: a full disk lets a store be opened and read."""
+    mark = {"key": "mark", "value": secrets.token_hex(8)}
+    statement = insert_into(connection, meta).values(**mark)
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": mark["value"]}))
 
 
 def open_pods(connection: Connection) -> frozenset[str]:

@@ -7,15 +7,38 @@ released, and so names its tables and columns in SQL of its own, not through `sc
 import secrets
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from snoop_operator.store import schema
 from snoop_operator.store.interface import StoreError, StoreTooNewError
 
 Step = Callable[[Connection], None]
 
-VERSION = 1
-STEPS: Mapping[int, Step] = {}
+
+def _limits_and_runs(connection: Connection) -> None:
+    """Add what an agent did not record, how far a resend has come, what ran unseen, and a revision."""
+    for statement in (
+        "ALTER TABLE pod ADD COLUMN exclude TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE pod ADD COLUMN max_unique_files BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE pod ADD COLUMN agent_restarts INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE pod ADD COLUMN pods INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE container ADD COLUMN pods INTEGER NOT NULL DEFAULT 1",
+        # Reports of before did not say what they left out.
+        """UPDATE pod SET exclude = '["/"]' WHERE first_report_at != 0""",
+        "ALTER TABLE boot ADD COLUMN full_since BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE boot ADD COLUMN full_to BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE identity ADD COLUMN ran_at FLOAT NOT NULL DEFAULT 0",
+        """CREATE TABLE unprofiled (
+            namespace VARCHAR(256) NOT NULL, profile VARCHAR(256) NOT NULL, name VARCHAR(256) NOT NULL,
+            image VARCHAR(1024) NOT NULL, digest VARCHAR(256) NOT NULL, created_at FLOAT NOT NULL,
+            seen_at FLOAT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (namespace, profile, name, image, digest))""",
+        "INSERT INTO meta (key, value) VALUES ('revision', '0')",
+    ):
+        connection.execute(text(statement))
+
+
+VERSION = 2
+STEPS: Mapping[int, Step] = {2: _limits_and_runs}
 
 
 def prepare(connection: Connection, version: int = VERSION, steps: Mapping[int, Step] = STEPS) -> tuple[str, bool]:
@@ -43,7 +66,7 @@ def prepare(connection: Connection, version: int = VERSION, steps: Mapping[int, 
 def _create(connection: Connection, version: int) -> str:
     schema.metadata.create_all(connection)
     identifier = secrets.token_hex(16)
-    for key, value in (("schema_version", str(version)), ("store_id", identifier)):
+    for key, value in (("schema_version", str(version)), ("store_id", identifier), ("revision", "0")):
         connection.execute(insert(schema.meta).values(key=key, value=value))
     connection.execute(insert(schema.path).values(id=schema.EMPTY_PATH, hash=b"", name=""))
     return identifier

@@ -56,10 +56,11 @@ def select_pods(
 ) -> list[PodRow]:
     """Pods of `namespace` for which `wanted(uid, labels)` holds, oldest first."""
     rows = connection.execute(select(pod).where(pod.c.namespace == namespace).order_by(pod.c.id)).all()
-    return _pods(connection, [row for row in rows if wanted(row.uid, json.loads(row.labels or "{}"))], now)
+    return pods_of(connection, [row for row in rows if wanted(row.uid, json.loads(row.labels or "{}"))], now)
 
 
-def _pods(connection: Connection, rows: Sequence[Any], now: float) -> list[PodRow]:
+def pods_of(connection: Connection, rows: Sequence[Any], now: float) -> list[PodRow]:
+    """Read what belongs to rows of `pod`."""
     ids = [row.id for row in rows]
     if not ids:
         return []
@@ -70,10 +71,23 @@ def _pods(connection: Connection, rows: Sequence[Any], now: float) -> list[PodRo
     gaps = defaultdict(list)
     for row in connection.execute(select(gap).where(one_of(gap.c.pod_id, ids))):
         gaps[row.pod_id].append(Gap(GapCode(row.code), row.message, row.since, row.occurrences, row.container))
-    return [_pod(row, boots[row.id], containers[row.id], gaps[row.id], now) for row in rows]
+    ran = defaultdict(list)
+    for row in connection.execute(select(identity).where(one_of(identity.c.pod_id, ids), identity.c.ran_at != 0)):
+        ran[row.pod_id].append(row)
+    return [_pod(row, boots[row.id], containers[row.id], ran[row.id], gaps[row.id], now) for row in rows]
 
 
-def _pod(row: Any, boots: Sequence[Any], containers: Sequence[ContainerRow], gaps: Sequence[Gap], now: float) -> PodRow:
+def _pod(
+    row: Any,
+    boots: Sequence[Any],
+    containers: Sequence[ContainerRow],
+    ran: Sequence[Any],
+    gaps: Sequence[Gap],
+    now: float,
+) -> PodRow:
+    seen = {one.evidence.id for one in containers}
+    unseen = [one for one in ran if one.container_id not in seen]
+    told = any(one.code is GapCode.AGENT_RESTARTED for one in gaps)
     final = bool(boots) and boots[-1].final
     lacking = [one.lacking_since for one in boots if one.lacking]
     unresolved = [(one.evidence.id, one.first_seen_at) for one in containers if not _resolved(one.evidence)]
@@ -82,9 +96,11 @@ def _pod(row: Any, boots: Sequence[Any], containers: Sequence[ContainerRow], gap
         ended_at=row.ended_at,
         final=final,
         placed=row.node != "",
-        reported=row.first_report_at != 0,
+        reported_at=row.first_report_at,
+        runs=0 if told else max(len(boots), row.agent_restarts + 1),
         lacking_since=min(lacking, default=0.0),
         unresolved=unresolved,
+        unseen=[(one.container_id, one.name, one.ran_at) for one in unseen],
     )
     evidence = PodEvidence(
         uid=row.uid,
@@ -98,11 +114,17 @@ def _pod(row: Any, boots: Sequence[Any], containers: Sequence[ContainerRow], gap
         final=final,
         ended_at=row.ended_at,
         agent=AgentInfo(row.agent_version, row.kernel, row.hooks, row.attach),
-        containers=tuple(one.evidence for one in containers),
+        pods=row.pods,
+        containers=(*(one.evidence for one in containers), *map(_unseen, unseen)),
         gaps=tuple(merge_gaps([*gaps, *further])),
     )
     exclude = tuple(excluded_prefixes(row.exclude))
     return PodRow(evidence, row.started_at, tuple(containers), exclude, row.max_unique_files)
+
+
+def _unseen(row: Any) -> ContainerEvidence:
+    """Tell of a container that ran and that no report names."""
+    return ContainerEvidence(row.container_id, row.name, row.image, row.digest, 0, 0, 0, row.ran_at, 0.0)
 
 
 def _resolved(evidence: ContainerEvidence) -> bool:
@@ -141,6 +163,7 @@ def _containers(connection: Connection, pod_ids: Collection[int]) -> dict[int, l
             dropped=int(row.dropped or 0),
             started_at=row.started_at,
             last_seen_at=row.last_seen_at,
+            pods=row.pods,
         )
         found[row.pod_id].append(
             ContainerRow(evidence, row.id, row.version, row.first_seen_at, row.cgroup_id, row.cgroup_path)
@@ -153,7 +176,7 @@ def report(connection: Connection, pod_uid: str, now: float) -> Report | None:
     rows = connection.execute(select(pod).where(pod.c.uid == pod_uid)).all()
     if not rows:
         return None
-    (found,) = _pods(connection, rows, now)
+    (found,) = pods_of(connection, rows, now)
     evidence = found.evidence
     names = _names(connection, [one.row for one in found.containers])
     return Report(

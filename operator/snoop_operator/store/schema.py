@@ -72,6 +72,8 @@ pod = Table(
     Column("namespace", String(256), nullable=False),
     Column("name", String(256), nullable=False),
     Column("node", String(256), nullable=False, default=""),
+    Column("pods", Integer, nullable=False, default=1),  # that it stands for: see folding
+    Column("agent_restarts", Integer, nullable=False, default=0),
     Column("labels", Text),  # JSON; NULL until the cluster's watch has shown the pod
     Column("owner", String(256), nullable=False, default=""),
     Column("started_at", Float, nullable=False, default=0.0),
@@ -115,6 +117,7 @@ container = Table(
     Column("first_seen_at", Float, nullable=False),
     Column("last_seen_at", Float, nullable=False),
     Column("files", Integer, nullable=False, default=0),
+    Column("pods", Integer, nullable=False, default=1),
     Column("version", BigInteger, nullable=False, default=0),  # goes up with every new observation
     UniqueConstraint("pod_id", "container_id"),
 )
@@ -127,6 +130,7 @@ identity = Table(
     Column("name", String(256), nullable=False),
     Column("image", Text, nullable=False),
     Column("digest", String(256), nullable=False),
+    Column("ran_at", Float, nullable=False, default=0.0),  # when the cluster says that it started; 0: not known to have
     sqlite_with_rowid=False,
 )
 
@@ -174,6 +178,21 @@ used = Table(
     Column("container_id", _Id, ForeignKey("container.id", ondelete="CASCADE"), primary_key=True),
     Column("path_id", _Id, primary_key=True),
     Column("first_seen", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Containers of pods that a profile selects and that have no agent: one row for all pods alike.
+unprofiled = Table(
+    "unprofiled",
+    metadata,
+    Column("namespace", String(256), primary_key=True),
+    Column("profile", String(256), primary_key=True),
+    Column("name", String(256), primary_key=True),  # all three empty: stands for those that found no room
+    Column("image", String(1024), primary_key=True),
+    Column("digest", String(256), primary_key=True),
+    Column("created_at", Float, nullable=False),  # of the latest such pod
+    Column("seen_at", Float, nullable=False),
+    Column("reason", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 

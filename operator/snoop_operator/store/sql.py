@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from snoop_operator.profile import Profile, Selector
-from snoop_operator.store import accepting, lifecycle, migrations, reading
+from snoop_operator.store import accepting, folding, lifecycle, migrations, reading, unprofiled
 from snoop_operator.store.engine import sqlite_engine, transaction
 from snoop_operator.store.identities import remembered_of
 from snoop_operator.store.interface import (
@@ -25,6 +25,7 @@ from snoop_operator.store.interface import (
     ProfileEvidence,
     Pruned,
     StoreError,
+    Unprofiled,
 )
 from snoop_operator.store.lock import FileLock
 from snoop_operator.store.unions import Unions, profile_evidence
@@ -101,13 +102,16 @@ class SqlStore:
 
     async def accept(self, pod: PodKey, delta: Delta, identities: Mapping[str, Identity], now: float) -> Accepted:
         """Add a delta, durably."""
-        return await self._write(accepting.accept, pod, delta, identities, now)
+        return await self._write(accepting.accept, self._id, pod, delta, identities, now)
 
     async def note_pods(self, pods: Iterable[PodState]) -> None:
         """Remember what the cluster says of injected pods."""
         fresh: dict[str, tuple[PodState, object]] = {}
         for state in pods:
-            picture = (state.namespace, state.name, state.node, dict(state.containers), lifecycle.is_live(state))
+            picture = (
+                *(state.namespace, state.name, state.node, dict(state.containers), dict(state.ran)),
+                *(state.agent_restarts, lifecycle.is_live(state)),
+            )
             if state.injected and self._noted.get(state.uid) != picture:
                 fresh[state.uid] = (state, picture)
         if not fresh:
@@ -136,6 +140,10 @@ class SqlStore:
         """Remember that a profile had evidence in another store."""
         await self._write(lifecycle.note_loss, namespace, profile, previous_store, now)
 
+    async def note_unprofiled(self, namespace: str, profile: str, uses: Sequence[Unprofiled]) -> None:
+        """Remember what ran without an agent."""
+        await self._write(unprofiled.note, namespace, profile, uses)
+
     async def identities(self, pod_uid: str) -> Mapping[str, Identity]:
         """Everything known of a pod's containers, by ID."""
         return await self._read(lambda connection: remembered_of(connection, pod_uid))
@@ -149,7 +157,7 @@ class SqlStore:
 
         def work(connection: Connection) -> ProfileEvidence:
             pods = reading.select_pods(connection, profile.namespace, wanted, now)
-            return profile_evidence(connection, self._id, profile, pods, self._unions)
+            return profile_evidence(connection, self._id, profile, pods, self._unions, asked, now)
 
         return await self._read(work)
 
@@ -167,16 +175,22 @@ class SqlStore:
         return await self._read(lambda connection: reading.report(connection, pod_uid, now))
 
     async def prune(self, profiles: Sequence[Profile], now: float, retention: float = RETENTION) -> Pruned:
-        """Forget ended pods that no profile has selected for `retention` seconds."""
+        """Forget ended pods that no profile has selected for `retention` seconds; fold those that ended before that."""
         due = await self._write(lifecycle.expired, profiles, now, retention)
         await self._write(lifecycle.prune_losses, profiles, now, retention)
+        await self._write(unprofiled.prune, now, retention)
         # One transaction each: agents' posts go in between.
         pods = sum([await self._write(lifecycle.forget_pod, one) for one in due])
-        return Pruned(pods, await self._write(lifecycle.forget_paths) if pods else 0)
+        folded = await self._fold(profiles, now, retention)
+        return Pruned(pods, await self._write(lifecycle.forget_paths) if pods else 0, folded)
+
+    async def _fold(self, profiles: Sequence[Profile], now: float, after: float) -> int:
+        due = await self._write(folding.foldable, profiles, now, after)
+        return sum([await self._write(folding.fold, one, profiles, now) for one in due])
 
     async def check(self) -> None:
         """StoreError unless the store can be written now."""
-        await self._write(lambda connection: connection.execute(text("SELECT 1")).close())
+        await self._write(lifecycle.leave_mark)
 
     async def close(self) -> None:
         """Finish what is under way and let go of the file."""

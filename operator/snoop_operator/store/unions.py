@@ -7,10 +7,10 @@ from hashlib import blake2b
 from sqlalchemy import Connection, func, select
 
 from snoop_operator.profile import Profile
+from snoop_operator.store import missing, unprofiled
 from snoop_operator.store.interface import ImageEvidence, ProfileEvidence
 from snoop_operator.store.reading import ContainerRow, PodRow, one_of
-from snoop_operator.store.schema import loss, used
-from snoop_report.model import Gap, GapCode
+from snoop_operator.store.schema import used
 
 _REMEMBERED = 4096
 Count = tuple[int, float]
@@ -46,9 +46,15 @@ class Unions:
 
 
 def profile_evidence(
-    connection: Connection, store_id: str, profile: Profile, pods: Sequence[PodRow], unions: Unions
+    connection: Connection,
+    store_id: str,
+    profile: Profile,
+    pods: Sequence[PodRow],
+    unions: Unions,
+    asked: Collection[str],
+    now: float,
 ) -> ProfileEvidence:
-    """Sum up `pods` for a profile."""
+    """Sum up `pods` for a profile, among them those of the UIDs `asked`."""
     # A container whose name is not known (yet) may be one that the profile wants.
     containers = [
         one
@@ -69,7 +75,9 @@ def profile_evidence(
         images=tuple(sorted(counted, key=lambda one: (-one.first_seen_at, one.image, one.digest))),
         files=files,
         last_new_file_at=newest,
-        lost=_lost(connection, profile),
+        lost=missing.lost(connection, profile),
+        gaps=tuple(missing.gaps(connection, profile, pods, asked, now)),
+        unprofiled=tuple(unprofiled.of(connection, profile)),
     )
 
 
@@ -78,12 +86,3 @@ def _image(connection: Connection, group: Sequence[ContainerRow], unions: Unions
     latest = max(group, key=lambda one: one.row).evidence
     first = min(one.evidence.started_at or one.first_seen_at for one in group)
     return ImageEvidence(latest.image, latest.digest, files, first, newest)
-
-
-def _lost(connection: Connection, profile: Profile) -> Gap | None:
-    here = (loss.c.namespace == profile.namespace) & (loss.c.profile == profile.name)
-    row = connection.execute(select(loss).where(here)).one_or_none()
-    if row is None:
-        return None
-    words = f"evidence was in another store ({row.previous_store[:8]}) that this one has replaced"
-    return Gap(GapCode.EVIDENCE_LOST, words, row.since)

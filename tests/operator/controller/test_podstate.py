@@ -84,6 +84,25 @@ def test_containers_are_named_as_people_wrote_them_with_the_digest_that_runs() -
     assert state.containers == {"c1": web, "c2": web}
 
 
+def test_containers_have_run_if_their_command_could_be_executed() -> None:
+    start = "1970-01-01T00:01:40Z"
+
+    def told(name: str, reason: str = "Completed", **state: Any) -> dict[str, Any]:
+        before = {"terminated": {"containerID": f"containerd://{name}0", "reason": reason, "startedAt": start}}
+        return {"name": name, "containerID": f"containerd://{name}1", "state": state, "lastState": before}
+
+    statuses = [
+        told("a", running={"startedAt": start}),
+        told("b", waiting={"reason": "CrashLoopBackOff"}),
+        told("c", "StartError", terminated={"containerID": "containerd://c1", "reason": "Error", "startedAt": start}),
+        {"name": "d", "state": {"waiting": {"reason": "ImagePullBackOff"}}},
+    ]
+    agents = agent(containerID="containerd://x", state={"running": {"startedAt": start}}, restartCount=2)
+    state = pod_state(pod({"containerStatuses": statuses, **agents}))
+    assert state.ran == dict.fromkeys(("a0", "a1", "b0", "c1"), 100.0)
+    assert state.agent_restarts == 2
+
+
 def test_an_image_without_a_digest_gets_none_invented() -> None:
     told = {"name": "web", "containerID": "docker://c1", "imageID": "docker://nginx:latest"}
     assert pod_state(pod({"containerStatuses": [told]})).containers["c1"].digest == ""

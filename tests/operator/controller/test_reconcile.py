@@ -50,6 +50,29 @@ class World:
         for change in self.mirror.see(Kind.PODS, raw):
             self.ledger.note(change)
 
+    def bare(self, version: int = 1, *, gone: bool = False) -> None:
+        """A pod without an agent whose container runs."""
+        state = {"state": {"running": {"startedAt": "2026-01-01T00:00:05Z"}}, "imageID": "nginx@sha256:1"}
+        raw = {
+            "metadata": {
+                "namespace": "shop",
+                "name": "web-0",
+                "uid": "u-0",
+                "labels": {"app": "web"},
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "resourceVersion": str(version),
+            },
+            "spec": {"containers": [{"name": "web", "image": "nginx:1"}]},
+            "status": {
+                "phase": "Running",
+                "containerStatuses": [{"name": "web", "containerID": "containerd://c0", **state}],
+            },
+        }
+        changes = [self.mirror.forget(Kind.PODS, raw)] if gone else self.mirror.see(Kind.PODS, raw)
+        for change in changes:
+            assert change is not None
+            self.ledger.note(change)
+
     async def report(self, sequence: int = 1, *paths: str, final: bool = False) -> None:
         now = time.time()
         container = ContainerReport("c1", 1, "/c1", total_events=len(paths))
@@ -164,3 +187,17 @@ async def test_a_pod_that_lived_for_a_moment_is_known_by_its_labels(world: World
     assert state.profile is not None
     evidence = await world.store.evidence(state.profile, time.time())
     assert [(one.name, one.ended_at > 0) for one in evidence.pods] == [("web-1", True)]
+
+
+async def test_a_pod_without_an_agent_is_remembered_when_it_is_gone(world: World) -> None:
+    await world.profile()
+    world.bare()
+    world.bare(version=2, gone=True)
+    await world.ledger.flush()
+    state = world.mirror.profile("shop", "web")
+    assert state is not None
+    assert state.profile is not None
+    (use,) = (await world.store.evidence(state.profile, time.time())).unprofiled
+    assert (use.name, use.image, use.digest) == ("web", "nginx:1", "sha256:1")
+    assert (use.created_at, use.reason) == (1767225600.0, "not_injected")
+    assert time.time() - use.seen_at < 5

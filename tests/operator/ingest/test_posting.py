@@ -26,7 +26,7 @@ async def test_a_delta_is_answered_once_it_is_stored(bench: Any, zipped: bool) -
     response = await bench.post(bench.delta(files=3), zipped=zipped)
     assert response.status == 200
     answer = loads_acknowledgement(await response.read())
-    assert answer == Acknowledgement(1, bench.store.id, False, {"c1": bench.directory.known["u1"]["c1"]}, "")
+    assert answer == Acknowledgement(1, bench.store.id, False, {"c1": bench.directory.known["u1"]["c1"]}, "", 1)
     report = await bench.store.report("u1", 1000.0)
     assert report.containers[0].files == ["/f0", "/f1", "/f2"]
     assert bench.reported == ["u1"]

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from snoop_operator.profile import Profile, Selector
 from snoop_operator.rollup import AgentCheck, roll_up
-from snoop_operator.store.interface import ContainerEvidence, ImageEvidence, PodEvidence, ProfileEvidence
+from snoop_operator.store.interface import ContainerEvidence, ImageEvidence, PodEvidence, ProfileEvidence, Unprofiled
 from snoop_operator.workload import PodState
 from snoop_report.model import AgentInfo, Gap, GapCode
 
@@ -23,6 +24,8 @@ class Scene:
         self.evidence: list[PodEvidence] = []
         self.images: tuple[ImageEvidence, ...] = ()
         self.lost: Gap | None = None
+        self.gaps: tuple[Gap, ...] = ()
+        self.unprofiled: tuple[Unprofiled, ...] = ()
         self.previous: dict[str, Any] = {}
         self.agent = AgentCheck(proven=True)
 
@@ -68,6 +71,7 @@ class Scene:
 
     def status(self) -> dict[str, Any]:
         evidence = ProfileEvidence("store-1", tuple(self.evidence), self.images, 41, 9_500.0, self.lost)
+        evidence = replace(evidence, gaps=self.gaps, unprofiled=self.unprofiled)
         return roll_up(self.profile, self.pods, evidence, self.previous, self.now, self.agent)
 
     def condition(self, kind: str) -> tuple[str, str, str]:

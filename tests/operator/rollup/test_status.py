@@ -8,9 +8,9 @@ import yaml
 
 from snoop_operator.conditions import SEVERITY
 from snoop_operator.rollup import MAX_IMAGES, AgentCheck, invalid, lost_store
-from snoop_operator.store.interface import ImageEvidence
+from snoop_operator.store.interface import ImageEvidence, Unprofiled
 from snoop_operator.workload import Refusal
-from snoop_report.model import AgentInfo, GapCode
+from snoop_report.model import AgentInfo, GapCode, Identity
 
 _CRD = Path(__file__).parents[3] / "crds" / "snoopprofile.yaml"
 
@@ -283,6 +283,12 @@ class TestImages:
         assert status["imageCount"] == MAX_IMAGES + 5
         assert status["images"][0]["image"] == "i:0"
 
+    def test_count_the_pods_that_were_folded_into_one(self, scene: Any) -> None:
+        scene.reported("u1", containers=(replace(scene.container("c1"), pods=7),), pods=9, ended_at=9_000.0)
+        scene.reported("u2")
+        assert scene.status()["images"][0]["pods"] == 8
+        assert "9 pods that ended" in scene.condition("Recording")[2]
+
     def test_of_other_containers_do_not_share_a_gap_that_names_one(self, scene: Any) -> None:
         scene.pod("u1")
         containers = (scene.container("c1"), scene.container("c2", "cache", "redis:7", "sha256:r"))
@@ -292,6 +298,72 @@ class TestImages:
             ("nginx:1.27", []),
             ("redis:7", ["cap_reached"]),
         ]
+
+
+class TestUnprofiledUse:
+    """Pods without an agent that have ended: what they used of an image is not known."""
+
+    @pytest.fixture(autouse=True)
+    def _recorded(self, scene: Any) -> None:
+        scene.pod("u1")
+        scene.reported("u1")
+        assert scene.condition("Complete")[0] == "True"
+
+    def use(self, scene: Any, **more: Any) -> Unprofiled:
+        use = Unprofiled("nightly", "nginx:1.27", scene.digest, 9_100.0, 9_200.0, "agent_unproven")
+        return replace(use, **more)
+
+    def test_of_an_image_in_the_evidence_is_said_until_a_pod_like_them_is_recorded(self, scene: Any) -> None:
+        scene.unprofiled = (self.use(scene),)
+        status, reason, words = scene.condition("Complete")
+        assert (status, reason) == ("False", "UnprofiledUse")
+        assert "nightly" in words
+        assert "agent_unproven" in words
+        assert scene.status()["images"][0]["gaps"] == ["unprofiled_use"]
+        _fits(scene.status())
+        scene.reported("u2", containers=(scene.container("c9", "nightly"),))
+        assert scene.condition("Complete")[1] == "UnprofiledUse", "it began before that one"
+        later = replace(scene.container("c9", "nightly"), started_at=9_150.0)
+        scene.reported("u3", containers=(later,))
+        assert scene.condition("Complete")[0] == "True"
+
+    def test_of_other_images_or_containers_that_are_not_wanted_is_no_gap(self, scene: Any) -> None:
+        scene.unprofiled = (self.use(scene, digest="sha256:other"),)
+        assert scene.condition("Complete")[0] == "True"
+        scene.profile = replace(scene.profile, exclude_containers=("nightly",))
+        scene.unprofiled = (self.use(scene),)
+        assert scene.condition("Complete")[0] == "True"
+
+    def test_of_an_unknown_digest_or_anything_counts(self, scene: Any) -> None:
+        for use in (self.use(scene, digest=""), self.use(scene, name="", image="", digest="")):
+            scene.unprofiled = (use,)
+            assert scene.condition("Complete")[1] == "UnprofiledUse"
+        scene.unprofiled = (self.use(scene, digest="", image="other:1"),)
+        assert scene.condition("Complete")[0] == "True"
+
+    def test_by_a_pod_that_lives_is_told_by_its_own_count(self, scene: Any) -> None:
+        identity = Identity("nightly", "nginx:1.27", scene.digest)
+        scene.pod("u5", injected=False, containers={"c5": identity}, refusal=Refusal("opted_out", "it says no"))
+        scene.unprofiled = (self.use(scene),)
+        _, reason, words = scene.condition("Complete")
+        assert reason == "UninjectedPods"
+        assert "nightly" not in words
+
+
+def test_gaps_that_are_no_single_pods_are_every_images(scene: Any) -> None:
+    scene.pod("u1")
+    scene.reported("u1")
+    scene.gaps = (scene.gap(GapCode.UNRESOLVED_POD, "two pods", count=2),)
+    assert scene.condition("Complete")[:2] == ("False", "UnresolvedPod")
+    assert scene.status()["images"][0]["gaps"] == ["unresolved_pod"]
+
+
+def test_reports_without_a_container_are_no_evidence_yet(scene: Any) -> None:
+    scene.pod("u1")
+    scene.reported("u1", containers=())
+    assert scene.condition("Complete")[:2] == ("Unknown", "NoEvidence")
+    scene.evidence[0] = replace(scene.evidence[0], gaps=(scene.gap(GapCode.NOT_TRACING),))
+    assert scene.condition("Complete")[:2] == ("False", "NotTracing")
 
 
 def test_a_store_that_replaced_another_is_noticed_only_if_something_was_lost() -> None:

@@ -1,3 +1,5 @@
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +185,44 @@ class TestResend:
             await store.accept(make.key(), make.delta(sequence, boot="new", full=True), {}, NOW)
         report = await store.report("u1", NOW)
         assert report is not None
-        assert [gap.code for gap in report.gaps] == [GapCode.EVIDENCE_LOST]
+        assert GapCode.EVIDENCE_LOST in {gap.code for gap in report.gaps}
+
+
+class TestBackup:
+    async def test_that_was_put_back_is_noticed_by_what_agents_remember(
+        self, store: SqlStore, file: Path, make: Any, tmp_path: Path
+    ) -> None:
+        """Live agents send again what is missing. Of pods that have ended meanwhile nobody can."""
+        await store.note_pods([make.pod()])
+        first = await store.accept(make.key(), make.delta(1), {}, NOW)
+        backup = tmp_path / "backup.db"
+        with sqlite3.connect(file) as source, sqlite3.connect(backup) as target:
+            source.backup(target)
+        source.close()
+        target.close()
+        await store.accept(make.key("u2"), make.delta(1, final=True), {}, NOW)
+        last = await store.accept(make.key(), make.delta(2), {}, NOW)
+        assert last.revision > first.revision
+        assert (await store.evidence(make.profile(), NOW)).gaps == ()
+
+        restored = await open_sqlite(backup, wait=0)
+        try:
+            assert restored.id == store.id
+            for sequence in (3, 4):
+                delta = replace(make.delta(sequence), store=store.id, revision=last.revision)
+                assert (await restored.accept(make.key(), delta, {}, NOW + sequence)).resend
+            (gap,) = (await restored.evidence(make.profile(), NOW + 5)).gaps
+            assert (gap.code, gap.since) == (GapCode.EVIDENCE_LOST, NOW + 3)
+            fresh = (await restored.evidence(make.profile("another"), NOW + 8 * 86400)).gaps
+            assert fresh == (gap,), "it has pods of before"
+        finally:
+            await restored.close()
+
+    async def test_another_stores_revision_says_nothing(self, store: SqlStore, make: Any) -> None:
+        delta = replace(make.delta(1), store="another", revision=1000)
+        await store.accept(make.key(), delta, {}, NOW)
+        await store.note_pods([make.pod()])
+        assert (await store.evidence(make.profile(), NOW)).gaps == ()
 
 
 class TestIdentities:

@@ -100,7 +100,7 @@ async def test_a_store_of_a_newer_program_is_refused(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
     connection.close()
-    with pytest.raises(StoreTooNewError, match="schema version 99, this program knows 1"):
+    with pytest.raises(StoreTooNewError, match="schema version 99, this program knows 2"):
         await open_sqlite(file, wait=0)
 
 
@@ -125,7 +125,38 @@ async def test_a_full_disk_is_an_error_and_half_of_a_delta_is_not_kept(store: Sq
     assert report.containers[0].files == ["/a"]
     with transaction(store._writer) as connection:
         connection.execute(text("PRAGMA max_page_count = 1000000"))
+    await store.check()
     assert not (await store.accept(make.key(), make.delta(2, many), {}, 1.0)).resend
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_disk_that_takes_no_more_is_noticed_by_the_readiness_check(tmp_path: Path) -> None:
+    program = """
+        import asyncio, contextlib, os, sys
+        from pathlib import Path
+        from snoop_operator.store.interface import StoreError
+        from snoop_operator.store.sql import open_sqlite
+
+        async def main(directory):
+            store = await open_sqlite(directory / "snoop.db")
+            await store.check()
+            with open(directory / "other", "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 12))
+            try:
+                for _ in range(2000):
+                    await store.check()
+            except StoreError as error:
+                print("noticed:", error)
+            os._exit(0)
+
+        asyncio.run(main(Path(sys.argv[1])))
+    """
+    script = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("noticed: the store failed: "), done
+    assert "full" in done.stdout or "I/O" in done.stdout
 
 
 def test_migrations_run_in_order_once_each_and_all_or_nothing(file: Path) -> None:
@@ -151,6 +182,38 @@ def test_migrations_run_in_order_once_each_and_all_or_nothing(file: Path) -> Non
             assert migrations.prepare(connection, 2, {2: second}) == (made[0], False)
     assert ran == [2, 3, 2]
     engine.dispose()
+
+
+async def test_a_store_of_version_one_is_brought_to_the_shape_of_a_new_one(file: Path, tmp_path: Path) -> None:
+    old = Path(__file__).parent / "version1.sql"
+    with sqlite3.connect(file) as connection:
+        connection.executescript(old.read_text())
+    connection.close()
+    store = await open_sqlite(file, wait=0)
+    try:
+        report = await store.report("u1", 1.0)
+        assert report is not None
+        assert report.containers[0].files == ["/a"]
+        assert report.exclude == ("/",), "nobody knows what was left out"
+        unreported = await store.report("u2", 1.0)
+        assert unreported is not None
+        assert unreported.exclude == ()
+        await store.check()
+    finally:
+        await store.close()
+    await (await open_sqlite(tmp_path / "new.db", wait=0)).close()
+
+    def shape(path: Path) -> dict[str, set[tuple[str, bool, bool]]]:
+        engine = sqlite_engine(path, "BEGIN")
+        tables = inspect(engine)
+        found = {
+            name: {(one["name"], one["nullable"], bool(one["primary_key"])) for one in tables.get_columns(name)}
+            for name in tables.get_table_names()
+        }
+        engine.dispose()
+        return found
+
+    assert shape(file) == shape(tmp_path / "new.db")
 
 
 def test_every_version_after_the_first_has_its_step() -> None:
