@@ -27,6 +27,7 @@ _GAP_WORDS = {
     GapCode.PATH_UNREADABLE: "names that could not be read back from the process's memory",
     GapCode.BLIND_SPOT: "paths that start outside of the container's tree, and cannot be told",
 }
+_ELSEWHERE = "files of another process's tree, perhaps another container's, were used through /proc, which is excluded"
 
 
 @dataclass(slots=True)
@@ -256,9 +257,11 @@ class Recorder:
         container = self._container(event.container, when)
         sighting = interpret(event, self._exclude)
         for code in sighting.gaps:
-            known = self._gaps.get((code, "", event.container))
-            gap = Gap(code, _GAP_WORDS[code], known.since if known else when, known.count + 1 if known else 1)
-            self._set_gap(gap, event.container)
+            whose = 0 if sighting.elsewhere else event.container
+            words = _ELSEWHERE if sighting.elsewhere else _GAP_WORDS[code]
+            known = self._gaps.get((code, "" if whose else words, whose))
+            gap = Gap(code, words, known.since if known else when, known.count + 1 if known else 1)
+            self._set_gap(gap, whose)
         if sighting.path:
             container.ledger.note(
                 sighting.path,

@@ -22,6 +22,7 @@ _WHOLE_BYTES = wire.NAME_MAX - 256
 _WHOLE_COMPONENTS = wire.COMPONENTS_MAX - 148
 
 # Where the kernel leads a process to a place of its own: below, names are those of another directory.
+_OWN = re.compile(rb"/proc/(?:self|thread-self)/|/dev/fd/")
 _OWN_ROOT = re.compile(rb"/proc/(?:self|thread-self)/root(?=/|\Z)")
 _OWN_PLACE = re.compile(rb"/proc/[^/]+/(?:task/[0-9]+/)?(?:root|cwd|fd/[0-9]+)/|/dev/fd/[0-9]+/")
 
@@ -36,6 +37,8 @@ class Sighting(NamedTuple):
     collapsed: bool
     executable: bytes
     gaps: tuple[GapCode, ...]
+    elsewhere: bool = False
+    """The blind spot is in the place of another process, so perhaps in another container's image."""
 
 
 def outcome_of(error: int, kinds: int = 0) -> Outcome:
@@ -64,6 +67,7 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
         outcome = Outcome.FAILED  # it may be another name that is not there
     used = outcome is Outcome.EXISTS
     gaps: list[GapCode] = []
+    elsewhere = False
     truncated = bool(event.flags & wire.TRUNCATED)
     if truncated and used:
         gaps.append(GapCode.PATH_TRUNCATED)
@@ -90,12 +94,13 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
         # The excluded name may lead to one that is not.
         if used and not target and _OWN_PLACE.match(path):
             gaps.append(GapCode.BLIND_SPOT)
+            elsewhere = not _OWN.match(path)
         path = unfolded = b""
     if target.startswith(exclude):
         target = b""
     executable = event.executable if _whole(event.executable, truncated) else b""
     path = unfolded or path
-    return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps))
+    return Sighting(path or target, target, outcome, collapsed, executable, tuple(gaps), elsewhere)
 
 
 def _absolute(asked: bytes, base: bytes, below: int) -> bytes:

@@ -203,3 +203,12 @@ def _now_ns() -> int:
     import time
 
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+@pytest.mark.parametrize(("asked", "whose"), [("/proc/1/root/etc/x", ""), ("/proc/self/cwd/x", ID)])
+def test_use_through_anothers_place_is_a_gap_of_the_pod(
+    event: Any, first: Any, announcement: Any, asked: str, whose: str
+) -> None:
+    told = recorder(exclude=("/proc/",))
+    told.record([first(), announcement(), event(asked, target=b"", flags=0, kinds=wire.STAT)])
+    assert gaps(told) == {(GapCode.BLIND_SPOT, whose)}
