@@ -1,7 +1,7 @@
 # What a person types. Each target is a script that says what it does; this file only names them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help install lint format test e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean
+.PHONY: help install lint format test fuzz e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean conformance
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,13 @@ format: install ## Let ruff write the code as it should look
 
 test: install ## Lint, then every test that needs no cluster (arguments: make test T="tests/chart -k rbac")
 	@scripts/test $(T)
+
+fuzz: install ## Mutated input for what decodes records, reports and bodies, for so long: make fuzz SECONDS=600
+	@scripts/fuzz $(or $(SECONDS),60)
+
+conformance: install ## What `snoop trace` reports against what strace and fanotify see (root; make conformance T=--core)
+	@tests/conformance/provide
+	@tests/conformance/run --all-needed $(T)
 
 e2e: install ## The tests that need a cluster: brings it up, builds the images, runs tests/e2e
 	@scripts/e2e $(T)
@@ -46,5 +53,5 @@ demo-down: ## Undo make demo
 	@scripts/demo-down
 
 clean: ## Remove .venv and what tools left in the checkout
-	@rm -rf .venv .demo *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .demo *.egg-info build .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
