@@ -33,7 +33,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
         "cgroups",
         "stack",
     ),
-    "mm_struct": ("exe_file", "saved_auxv", "arg_start", "arg_end"),
+    "mm_struct": ("exe_file", "saved_auxv", "arg_start"),
     "fs_struct": ("root.mnt", "root.dentry", "pwd.mnt", "pwd.dentry"),
     "files_struct": ("fdt",),
     "fdtable": ("fd", "max_fds"),

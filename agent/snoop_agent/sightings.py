@@ -95,7 +95,9 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
         if used and not target and _OWN_PLACE.match(path):
             gaps.append(GapCode.BLIND_SPOT)
             elsewhere = not _OWN.match(path)
-        path = unfolded = b""
+        path = b""
+        if unfolded.startswith(exclude):
+            unfolded = b""
     if target.startswith(exclude):
         target = b""
     executable = event.executable if _whole(event.executable, truncated) else b""

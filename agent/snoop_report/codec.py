@@ -269,7 +269,7 @@ def _gap_from(doc: "_Reader") -> Gap:
 
 
 def _exclude_from(doc: "_Reader") -> tuple[str, ...]:
-    if not doc.has("exclude"):
+    if doc.value("exclude") is None:
         return EVERYTHING  # upstream's reports do not say what they left out
     return tuple(doc.convert("exclude", text, unescape) for text in doc.strings("exclude"))
 

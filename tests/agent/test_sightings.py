@@ -153,9 +153,11 @@ def test_a_name_that_climbs_out_of_what_may_be_a_link_is_told_unfolded(
     assert interpret(event(asked, base=base, kinds=wire.STAT, error=-errno.ENOENT)).path == unfolded
 
 
-def test_what_is_excluded_goes_by_the_folded_name(event: Any) -> None:
+def test_what_is_excluded_goes_by_every_reading_of_the_name(event: Any) -> None:
     assert interpret(event(b"/proc/../etc/x", target=b"", flags=0), DEFAULT).path == b"/proc/../etc/x"
-    assert interpret(event(b"/x/../proc/stat", target=b"", flags=0), DEFAULT).path == b""
+    # /x may be a link to a directory that has a proc of its own.
+    assert interpret(event(b"/x/../proc/stat", target=b"", flags=0), DEFAULT).path == b"/x/../proc/stat"
+    assert interpret(event(b"/proc/../proc/stat", target=b"", flags=0), DEFAULT).path == b""
 
 
 def test_a_name_below_the_processs_own_root_is_its_own(event: Any) -> None:

@@ -66,7 +66,8 @@ def test_the_startup_probe_looks_for_what_the_agent_makes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("SNOOP_INTERVAL", "soon"), ("SNOOP_EXCLUDE", "etc"), ("SNOOP_LOG_LEVEL", "loud"), ("SNOOP_ATTACH", "glue")]
+    ("name", "value"),
+    [("SNOOP_INTERVAL", "soon"), ("SNOOP_EXCLUDE", "etc"), ("SNOOP_LOG_LEVEL", "loud"), ("SNOOP_ATTACH", "glue")],
 )
 def test_a_bad_variable_is_one_clear_line(name: str, value: str) -> None:
     with pytest.raises(settings.SettingsError, match=f"^{name}: .*$"):

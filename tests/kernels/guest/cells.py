@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""In a guest: the conformance core by every way to attach, at each perf_event_paranoid, with each set of capabilities.
+
+Compiling takes half a minute in a guest, so a cell is one trace: all workloads of the core that run here, one after the
+other, each in a directory of its own. Every result is a line `CELL {…}`; the fields are those of `Cell`.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from tests.conformance import workload
+from tests.conformance.session import Session
+from tests.conformance.workload import Workload
+
+PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
+RIGHTS = {
+    "root": [],
+    # As in a container that drops all but these. Locked memory is what a container runtime gives.
+    "BPF+PERFMON": ["setpriv", "--bounding-set=-all,+bpf,+perfmon", "--inh-caps=-all", "--"],
+}
+# What these run takes capabilities, which a command traced by one that has none of them has neither.
+_PRIVILEGED = frozenset({"chroot", "denied", "coreutils", "odd-calls", "mounts", "pid-namespace"})
+
+
+@dataclass(slots=True)
+class Cell:
+    """One cell of the matrix."""
+
+    cgroup: str
+    paranoid: int
+    rights: str
+    way: str
+    kernel: str = ""
+    state: str = "failed"
+    """`ok` compared, no difference; `differs`; `refused` with a reason; `failed`: nothing could be compared."""
+    words: str = ""
+    paths: int = 0
+    checked: int = 0
+    missed: list[str] = field(default_factory=list)
+    invented: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    took: dict[str, float] = field(default_factory=dict)
+    """Seconds by workload."""
+
+
+def main() -> int:
+    """Run the cells; 0 unless the guest itself is at fault."""
+    options = _options()
+    cgroup = "v1" if not Path("/sys/fs/cgroup/cgroup.procs").exists() else "v2"
+    built = Path(options.programs)
+    chosen, lacking = _workloads(built, options.workload)
+    for name, why in lacking:
+        print(f"skipped: {name}: not here: {', '.join(why)}", flush=True)
+    for paranoid in options.paranoid:
+        PARANOID.write_text(f"{paranoid}\n")
+        for rights in options.rights:
+            for way in options.attach or ways():
+                cell = Cell(cgroup, paranoid, rights, way, kernel=os.uname().release)
+                _fill(cell, chosen, built)
+                print("CELL " + json.dumps(asdict(cell)), flush=True)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("workload", nargs="*", help="these only, instead of the core")
+    parser.add_argument("--attach", action="append", metavar="WAY")
+    parser.add_argument("--paranoid", action="append", type=int, choices=(2, 3))
+    parser.add_argument("--rights", action="append", choices=list(RIGHTS))
+    parser.add_argument("--programs", default="/add", metavar="DIR")
+    found = parser.parse_args()
+    found.paranoid = found.paranoid or [2, 3]
+    found.rights = found.rights or list(RIGHTS)
+    return found
+
+
+def ways() -> list[str]:
+    """List what `snoop trace --help` offers, but for `auto`."""
+    told = subprocess.run(["snoop", "trace", "--help"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"--attach \[([^\]]*)\]", " ".join(told.split()))
+    if found is None:
+        sys.exit("snoop trace --help tells no ways to attach")
+    return [way for way in found[1].split("|") if way != "auto"]
+
+
+def _workloads(built: Path, names: list[str]) -> tuple[list[Workload], list[tuple[str, list[str]]]]:
+    # What has exclusions of its own is a trace of its own.
+    wanted = [one for one in workload.load() if (one.name in names if names else one.core and not one.exclude)]
+    lacking = [(one.name, why) for one in wanted if (why := one.lacking(PATH, built))]
+    return [one for one in wanted if one.name not in dict(lacking)], lacking
+
+
+def together(workloads: list[Workload]) -> Workload:
+    """Make one workload of several. What one of them ends with is in $HERE/ended; it stops no other."""
+    setup, run, expect = [], [], []
+    for one in workloads:
+        name = shlex.quote(one.name)
+        enter = f'cd {name}; export HERE="$PWD" HOME="$PWD" TMPDIR="$PWD"'
+        setup.append(f"mkdir -m 777 {name}; ({enter}; cat >.run <<'SNOOP-END'\n{one.run}\nSNOOP-END\n{one.setup}\n)")
+        run.append('read -r at rest </proc/uptime; echo "$at" >>"$HERE/began"')
+        run.append(f'( {enter}; exec /bin/sh -eu .run ) </dev/null || echo {name} >>"$HERE/ended"')
+        expect += [line.replace("$HERE", f"$HERE/{one.name}") for line in one.expect]
+    run.append('read -r at rest </proc/uptime; echo "$at" >>"$HERE/began"')
+    return Workload(
+        name="core",
+        about="all of them",
+        setup="\n".join(setup),
+        run="\n".join(run),
+        expect=tuple(expect),
+        gaps=tuple({gap for one in workloads for gap in one.gaps}),
+        timeout=900,
+    )
+
+
+def _fill(cell: Cell, workloads: list[Workload], built: Path) -> None:
+    prefix = RIGHTS[cell.rights]
+    # What a way is blind to is compared by `make conformance`, in a trace of its own.
+    chosen = [one for one in workloads if cell.way not in one.blind and not (prefix and one.name in _PRIVILEGED)]
+    scratch = Path(tempfile.mkdtemp(prefix="cell-"))
+    scratch.chmod(0o755)
+    begun = time.monotonic()
+    try:
+        session = Session(scratch, [*prefix, "/usr/local/bin/snoop"], PATH, built)
+        result = session.run(together(chosen), cell.way)
+        ended = list(scratch.glob("*/here/ended"))
+        cell.notes = [f"{name} did not run to its end" for file in ended for name in file.read_text().split()]
+        cell.notes += result.notes
+        cell.took = _durations(chosen, scratch)
+    finally:
+        # Not by shutil: trees may be deeper than Python recurses.
+        subprocess.run(["rm", "-rf", scratch], check=False)
+    cell.seconds = round(time.monotonic() - begun, 1)
+    cell.paths, cell.checked = result.paths, result.demands
+    cell.missed, cell.invented = result.difference.missed, result.difference.invented
+    refused = re.search(r"ended with status 125: (?:.* / )?snoop: (.*)$", result.problem)
+    if refused:
+        cell.state, cell.words = "refused", refused[1]
+    elif result.problem:
+        cell.words = result.problem
+    else:
+        cell.state = "ok" if result.good else "differs"
+
+
+def _durations(workloads: list[Workload], scratch: Path) -> dict[str, float]:
+    began = [float(word) for file in scratch.glob("*/here/began") for word in file.read_text().split()]
+    return {one.name: round(then - now, 1) for one, now, then in zip(workloads, began, began[1:], strict=False)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
