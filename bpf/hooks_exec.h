@@ -8,16 +8,18 @@ int snoop_walk_raw(void *ctx)
 	if (walk_next() == TAIL_WALK)
 		tails_raw.call(ctx, TAIL_WALK);
 	tails_raw.call(ctx, TAIL_EMIT);
-	return 0;
+	/* Only if the kernel's limit of tail calls is reached. */
+	return count_blind();
 }
 
 int snoop_emit_raw(void *ctx)
 {
 	int next = emit_record();
 
-	if (next)
-		tails_raw.call(ctx, next);
-	return 0;
+	if (!next)
+		return 0;
+	tails_raw.call(ctx, next);
+	return count_blind();
 }
 
 static __always_inline int go_raw(void *ctx, int found, int next)
@@ -26,7 +28,9 @@ static __always_inline int go_raw(void *ctx, int found, int next)
 		tails_raw.call(ctx, TAIL_WALK);
 	else if (found == FOUND_SECOND && next)
 		tails_raw.call(ctx, next);
-	return 0;
+	else
+		return 0;
+	return count_blind();
 }
 
 #ifndef SNOOP_ATTACH_VFS
@@ -62,6 +66,19 @@ static __always_inline void remember_places(void *task)
 {
 }
 #endif
+
+/* At a container's first exec its root directory is that of its image. */
+static __always_inline void remember_root(__u64 container, struct snoop_target *target, void *task)
+{
+	void *fs = GET(void *, task, task_struct_fs);
+	struct snoop_path root = {};
+
+	if (roots.lookup(&container) || !counts(target, task))
+		return;
+	LOAD(root.mnt, fs, fs_struct_root_mnt);
+	LOAD(root.dentry, fs, fs_struct_root_dentry);
+	roots.update(&container, &root);
+}
 
 /* Where a mapped file lies for who opened it. What overlayfs maps is the layer's own file, on a mount that nobody sees;
  * since 6.7 the path that was opened is kept beside it (struct backing_file in fs/file_table.c), before that it is
@@ -170,6 +187,7 @@ static __always_inline int on_exec(void *task, int dirfd, const char *name, void
 		return FOUND_NOTHING;
 	if (next == TAIL_SCRIPT) {
 		note_exec(target, task);
+		remember_root(container, target, task);
 		remember_places(task);
 	}
 	e->next = next;
@@ -245,7 +263,7 @@ int snoop_exec_script(struct bpf_raw_tracepoint_args *ctx)
 
 /* A script may name a script as its interpreter, and so on. What lies between the first and the last is to be found in
  * the arguments that the kernel put before the first one's name: each interpreter, and what its `#!` line gives it. */
-#define CHAIN_MAX 6
+#define CHAIN_MAX 10
 int snoop_exec_chain(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *task = (void *)ctx->args[0], *bprm = (void *)ctx->args[2], *mm = GET(void *, task, task_struct_mm);
@@ -266,6 +284,8 @@ int snoop_exec_chain(struct bpf_raw_tracepoint_args *ctx)
 			length = bpf_probe_read_user_str(e->data, SNOOP_NAME_MAX, (void *)next);
 			next = length > 0 ? next + length : 0;
 		}
+		if (told >= CHAIN_MAX)
+			count_blind();
 		e = next && told < CHAIN_MAX ? begin(SCRATCH_EXEC, &container, &target) : 0;
 		if (e && take_name(e, name, 0)) {
 			hash_name(e);
@@ -281,7 +301,8 @@ int snoop_exec_chain(struct bpf_raw_tracepoint_args *ctx)
 					e->record.kinds = SNOOP_EXECUTE;
 					e->record.flags |= SNOOP_INTERPRETER;
 					take_base(e, target, task, AT_FDCWD_VALUE);
-					if (e->data[0] == '/' && is_new(e, target, task)) {
+					/* Others are what a line gives its interpreter: options. */
+					if ((e->data[0] == '/' || e->data[0] == '.') && is_new(e, target, task)) {
 						take_executable(e, task);
 						hand_on(e);
 						return go_raw(ctx, FOUND_NEW, 0);

@@ -26,8 +26,10 @@ static __always_inline void take_place(struct scratch *e, struct snoop_target *t
 
 	if (before)
 		take_base_of(e, target, task, AT_FDCWD_VALUE, before, 0);
+	else if (how == SNOOP_BY_CHDIR && e->data[0] == '/')
+		take_base(e, target, task, AT_FDCWD_VALUE);
 	else
-		e->record.flags |= SNOOP_BASE_OUTSIDE;
+		e->record.flags |= SNOOP_BASE_OUTSIDE | SNOOP_ASKED_UNREADABLE;
 	if (how == SNOOP_BY_CHROOT) {
 		LOAD(now.mnt, fs, fs_struct_root_mnt);
 		LOAD(now.dentry, fs, fs_struct_root_dentry);
@@ -36,6 +38,19 @@ static __always_inline void take_place(struct scratch *e, struct snoop_target *t
 		LOAD(now.dentry, fs, fs_struct_pwd_dentry);
 	}
 	take_object(e, now.mnt, now.dentry);
+}
+
+/* unshare and setns. Who enters another tree than its own uses files of that, under names of that. */
+static __always_inline int on_places(void *task, long result)
+{
+	void *fs = GET(void *, task, task_struct_fs);
+	__u64 place = (__u64)fs;
+	struct places *before = stood.lookup(&place);
+
+	if (result >= 0 && before && GET(void *, fs, fs_struct_root_dentry) != before->root.dentry)
+		count_blind();
+	remember_places(task);
+	return FOUND_NOTHING;
 }
 
 /* FOUND_NEW: a record is ready to be walked and emitted. FOUND_SECOND: not that, but the call has another name. */
@@ -64,13 +79,14 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 	e = begin(SCRATCH_CALL, &container, &target);
 	if (!e)
 		return FOUND_NOTHING;
-	if (call->how == SNOOP_BY_PLACES) {
-		remember_places(task);
-		return FOUND_NOTHING;
-	}
+	if (call->how == SNOOP_BY_PLACES)
+		return on_places(task, result);
 	more = !second && call->second != SNOOP_NO_ARG && tells_of_second(result);
+	/* What a mount starts from is a path if it is a bind mount. */
+	if (call->how == SNOOP_BY_MOUNT && !(argument_of(compat, regs, call->extra) & MS_BIND_FLAG))
+		more = 0;
 	e->next = more ? TAIL_SECOND : 0;
-	e->record.kinds = second ? SNOOP_CREATE : call->kinds;
+	e->record.kinds = second && call->how != SNOOP_BY_MOUNT ? SNOOP_CREATE : call->kinds;
 	e->record.error = result < 0 ? result : 0;
 
 	if (call->how == SNOOP_BY_FD || call->how == SNOOP_BY_RESULT || call->how == SNOOP_BY_FCHDIR) {
@@ -117,6 +133,9 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 			remember_places(task);
 		} else {
 			take_base_of(e, target, task, dirfd, 0, in_root);
+			/* pivot_root moves the root and, mostly, the working directory. */
+			if (call->how == SNOOP_BY_NAME && call->kinds == SNOOP_CHDIR)
+				remember_places(task);
 		}
 		/* A link may lead to a pipe (/dev/stdout): that is no file, but the link's name was used. */
 		if (file) {
@@ -141,7 +160,9 @@ static __always_inline int go_tp(void *ctx, int found)
 		tails_tp.call(ctx, TAIL_WALK);
 	else if (found == FOUND_SECOND)
 		tails_tp.call(ctx, TAIL_SECOND);
-	return 0;
+	else
+		return 0;
+	return count_blind();
 }
 
 int snoop_walk_tp(void *ctx)
@@ -149,14 +170,15 @@ int snoop_walk_tp(void *ctx)
 	if (walk_next() == TAIL_WALK)
 		tails_tp.call(ctx, TAIL_WALK);
 	tails_tp.call(ctx, TAIL_EMIT);
-	return 0;
+	return count_blind();
 }
 
 int snoop_emit_tp(void *ctx)
 {
-	if (emit_record())
-		tails_tp.call(ctx, TAIL_SECOND);
-	return 0;
+	if (!emit_record())
+		return 0;
+	tails_tp.call(ctx, TAIL_SECOND);
+	return count_blind();
 }
 
 /* The tracepoint gives only number and result. */

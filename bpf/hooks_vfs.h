@@ -236,18 +236,47 @@ int snoop_vfs_create(__u64 *ctx)
 	return 0;
 }
 
-/* An object alone. */
-static __always_inline int on_object(int which, __u32 kinds, void *mnt, void *dentry)
+/* The name by which a call asked for the object in hand: it may hold links. Not known where no call of ours led here. */
+static __always_inline void asked_by_call(struct scratch *e, struct snoop_target *target, void *task, int second)
+{
+	struct snoop_call *call;
+	__u8 name, dirfd_at;
+	int compat = 0;
+	void *regs;
+
+	if (GET(__u32, task, task_struct_flags) & (PF_KTHREAD_FLAG | PF_IO_WORKER_FLAG))
+		return;
+	regs = user_registers();
+	call = call_of(task, GET(long, regs, SNOOP_SYSCALL_NUMBER), &compat);
+	if (!call || call->how != SNOOP_BY_NAME || !(call->kinds & SNOOP_MODIFY))
+		return;
+	name = second ? call->second : call->name;
+	dirfd_at = second ? call->second_dirfd : call->dirfd;
+	if (name == SNOOP_NO_ARG || !take_name(e, (void *)argument_of(compat, regs, name), 1))
+		return;
+	hash_name(e);
+	take_base(e, target, task, dirfd_at == SNOOP_NO_ARG ? AT_FDCWD_VALUE : (int)argument_of(compat, regs, dirfd_at));
+}
+
+enum ask { ASK_NOBODY, ASK_FIRST, ASK_SECOND };
+
+/* An object, and perhaps the name that the call in hand has for it. */
+static __always_inline int on_object(int which, __u32 kinds, void *mnt, void *dentry, enum ask ask)
 {
 	void *task = (void *)bpf_get_current_task();
 	struct snoop_target *target;
 	struct scratch *e;
 	__u64 container;
 
+	/* A layer's own file, on a mount that nobody sees: overlayfs asks again for what it was asked for. */
+	if (is_error_pointer(GET(void *, mount_of(mnt), mount_mnt_ns)))
+		return 0;
 	e = begin(which, &container, &target);
 	if (!e || is_anonymous(dentry))
 		return 0;
 	e->record.kinds = kinds;
+	if (ask != ASK_NOBODY)
+		asked_by_call(e, target, task, ask == ASK_SECOND);
 	take_object(e, mnt, dentry);
 	return finish(e, target, task);
 }
@@ -257,7 +286,7 @@ int snoop_vfs_list(__u64 *ctx)
 	void *file = (void *)ctx[0];
 
 	if ((int)ctx[2] >= 0 && on_object(SCRATCH_LIST, SNOOP_LIST, GET(void *, file, file_f_path_mnt),
-					  GET(void *, file, file_f_path_dentry)))
+					  GET(void *, file, file_f_path_dentry), ASK_NOBODY))
 		tails_list.call(ctx, TAIL_WALK);
 	return 0;
 }
@@ -267,7 +296,7 @@ int snoop_vfs_map(__u64 *ctx)
 	void *file = (void *)ctx[0];
 
 	if (file && !(int)ctx[3] && on_object(SCRATCH_MAP, SNOOP_MAP, GET(void *, file, file_f_path_mnt),
-					      GET(void *, file, file_f_path_dentry)))
+					      GET(void *, file, file_f_path_dentry), ASK_NOBODY))
 		tails_map.call(ctx, TAIL_WALK);
 	return 0;
 }
@@ -277,7 +306,7 @@ int snoop_vfs_unlink(__u64 *ctx)
 {
 	void *directory = (void *)ctx[0];
 
-	if (on_object(SCRATCH_UNLINK, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1]))
+	if (on_object(SCRATCH_UNLINK, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
 		tails_remove.call(ctx, TAIL_WALK);
 	return 0;
 }
@@ -286,7 +315,7 @@ int snoop_vfs_rmdir(__u64 *ctx)
 {
 	void *directory = (void *)ctx[0];
 
-	if (on_object(SCRATCH_RMDIR, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1]))
+	if (on_object(SCRATCH_RMDIR, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
 		tails_remove.call(ctx, TAIL_WALK);
 	return 0;
 }
@@ -295,7 +324,17 @@ int snoop_vfs_rename(__u64 *ctx)
 {
 	void *directory = (void *)ctx[0];
 
-	if (on_object(SCRATCH_RENAME, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1]))
+	if (on_object(SCRATCH_RENAME, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
+		tails_rename.call(ctx, TAIL_WALK);
+	return 0;
+}
+
+/* The name that it gets. */
+int snoop_vfs_renamed(__u64 *ctx)
+{
+	void *directory = (void *)ctx[2];
+
+	if (on_object(SCRATCH_RENAMED, SNOOP_CREATE, GET(void *, directory, path_mnt), (void *)ctx[3], ASK_SECOND))
 		tails_rename.call(ctx, TAIL_WALK);
 	return 0;
 }

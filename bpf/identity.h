@@ -129,24 +129,33 @@ static __always_inline void *mount_namespace_of(void *task)
 	return nsproxy ? GET(void *, nsproxy, nsproxy_mnt_ns) : 0;
 }
 
+/* Whether a task lives where the runtime does: in its namespace or, as its hooks do, at its root in the container's. */
+static __always_inline int is_runtimes(struct snoop_target *target, void *task)
+{
+	void *mine = mount_namespace_of(task), *fs = GET(void *, task, task_struct_fs);
+
+	if (!mine || (__u64)mine == target->runtime_ns)
+		return 1;
+	return target->runtime_root && fs && GET(__u64, fs, fs_struct_root_dentry) == target->runtime_root;
+}
+
 static __always_inline int counts(struct snoop_target *target, void *task)
 {
 	struct executable_key key = {};
-	void *file, *mnt, *mine;
+	void *file, *mnt;
 
 	if (target->waiting)
 		return 0;
 	/* A command of its own has no runtime, and may live in the machine's mount namespace. */
 	if (target->whole)
 		return 1;
-	mine = mount_namespace_of(task);
-	if (!mine || (__u64)mine == target->runtime_ns)
+	if (is_runtimes(target, task))
 		return 0;
 	file = executable_of(task, &key);
 	if (!file)
 		return 1;
 	mnt = GET(void *, file, file_f_path_mnt);
-	if (GET(void *, mount_of(mnt), mount_mnt_ns) == mine)
+	if (GET(void *, mount_of(mnt), mount_mnt_ns) == mount_namespace_of(task))
 		return 1;
 	return begun.lookup(&key) != 0;
 }
@@ -165,7 +174,7 @@ static __always_inline void note_exec(struct snoop_target *target, void *task)
 		target->keep_root = 0;
 	}
 	target->waiting = 0;
-	if ((__u64)mount_namespace_of(task) == target->runtime_ns)
+	if (!target->whole && is_runtimes(target, task))
 		return;
 	if (executable_of(task, &key))
 		begun.update(&key, &yes);

@@ -14,7 +14,7 @@ enum found { FOUND_NOTHING, FOUND_SECOND, FOUND_NEW };
 enum scratch_of {
 #ifdef SNOOP_ATTACH_VFS
 	SCRATCH_OPEN, SCRATCH_LOOKUP, SCRATCH_CREATE, SCRATCH_LIST, SCRATCH_MAP, SCRATCH_UNLINK, SCRATCH_RMDIR,
-	SCRATCH_RENAME,
+	SCRATCH_RENAME, SCRATCH_RENAMED,
 #else
 	SCRATCH_CALL, SCRATCH_URING,
 #endif
@@ -36,7 +36,9 @@ struct scratch {
 	__u32 flat;     /* that walk follows the file system, not the mounts */
 	__u32 next;     /* the stage after emit, or 0 */
 	__u32 unkeyed;  /* the base lies too deep to be hashed: every touch is reported */
+	__u32 longest;  /* the lengths of names, or'ed */
 	__u32 told;     /* arguments of a `#!` chain so far */
+	__u32 pad;
 	__u64 argument; /* the next one's address */
 	struct snoop_record record; /* this and data are what leaves the kernel */
 	char data[SNOOP_DATA_MASK + 1 + SNOOP_SEGMENT_MAX];
@@ -47,6 +49,8 @@ BPF_RINGBUF_OUTPUT(ring, SNOOP_RING_PAGES);
 BPF_F_TABLE("lru_hash", struct snoop_key, __u8, seen, SNOOP_SEEN_ENTRIES, 0);
 BPF_F_TABLE("lru_percpu_hash", __u64, struct snoop_counters, counters, 1024, 0);
 BPF_F_TABLE("lru_hash", __u64, __u8, announced, 4096, 0);
+/* Of each container: the root directory of its first exec. */
+BPF_F_TABLE("lru_hash", __u64, struct snoop_path, roots, 4096, 0);
 
 static __always_inline struct scratch *scratch_of(int which)
 {
@@ -99,6 +103,7 @@ static __always_inline void blank(struct scratch *e, __u64 container, __u64 key,
 	e->rounds = 0;
 	e->flat = 0;
 	e->next = 0;
+	e->longest = 0;
 	e->argument = 0;
 	e->told = 0;
 	e->unkeyed = 0;
@@ -303,24 +308,34 @@ static __always_inline void take_executable(struct scratch *e, void *task)
 	LOAD(e->walks[SNOOP_EXE].dentry, file, file_f_path_dentry);
 }
 
-static __always_inline void *root_mount_of(struct snoop_target *target, void *task)
+/* The root of the image: the target's own, else what the container's first exec had. A process may have changed its. */
+static __always_inline void root_of(struct scratch *e, struct snoop_target *target, struct snoop_path *root)
 {
+	__u64 container = e->record.container;
+	struct snoop_path *first;
 	void *fs;
 
-	if (target->root_dentry)
-		return (void *)target->root_mnt;
-	fs = GET(void *, task, task_struct_fs);
-	return GET(void *, fs, fs_struct_root_mnt);
+	if (target->root_dentry) {
+		root->mnt = (void *)target->root_mnt;
+		root->dentry = (void *)target->root_dentry;
+		return;
+	}
+	first = roots.lookup(&container);
+	if (first) {
+		*root = *first;
+		return;
+	}
+	fs = GET(void *, e->task, task_struct_fs);
+	LOAD(root->mnt, fs, fs_struct_root_mnt);
+	LOAD(root->dentry, fs, fs_struct_root_dentry);
 }
 
-/* Whether a mount shows a part of the root's own file system: a bind mount made inside of the container. Its files are
- * the image's, by the names that they have there. */
-static __always_inline int within_root(struct snoop_target *target, void *mnt, void *root_mnt)
+/* Whether a mount shows a part of the root's own file system: a bind mount made inside of the container, or the root
+ * itself in a mount namespace that a process made. Its files are the image's, by the names that they have there. */
+static __always_inline int within_root(void *mnt, void *top)
 {
-	void *mount = mount_of(mnt), *root = mount_of(root_mnt), *dentry, *parent, *top;
+	void *dentry = GET(void *, mount_of(mnt), mount_mnt_mnt_root), *parent;
 
-	top = target->root_dentry ? (void *)target->root_dentry : GET(void *, root, mount_mnt_mnt_root);
-	dentry = GET(void *, mount, mount_mnt_mnt_root);
 	if (GET(void *, dentry, dentry_d_sb) != GET(void *, top, dentry_d_sb))
 		return 0;
 	for (int i = 0; i < SNOOP_BASE_DEPTH; i++) {
@@ -346,16 +361,18 @@ static __always_inline int walk_begin(struct scratch *e, struct snoop_target *ta
 	e->flat = 0;
 	cursor_start(at, path);
 	if (e->slot == SNOOP_TARGET) {
-		void *parent = GET(void *, path->dentry, dentry_d_parent), *root_mnt = root_mount_of(target, e->task);
+		void *parent = GET(void *, path->dentry, dentry_d_parent);
+		struct snoop_path root = {};
 
+		root_of(e, target, &root);
 		if (parent != path->dentry && !GET(void *, path->dentry, dentry_d_hash_pprev))
 			e->record.flags |= SNOOP_DELETED;
-		if (path->mnt != root_mnt) {
-			e->flat = within_root(target, path->mnt, root_mnt);
+		if (path->mnt != root.mnt) {
+			e->flat = within_root(path->mnt, root.dentry);
 			if (!e->flat)
 				e->record.flags |= SNOOP_VOLUME;
 			else
-				cursor_enter(at, root_mnt);
+				cursor_flat(at, root.dentry);
 		}
 	}
 	return 1;
@@ -367,9 +384,10 @@ static __always_inline void walk_end(struct scratch *e, struct snoop_target *tar
 	__u32 slot = e->slot & 3;
 	__u32 outside = slot == SNOOP_TARGET ? SNOOP_OUTSIDE : slot == SNOOP_BASE ? SNOOP_BASE_OUTSIDE : 0;
 
-	if (!done)
+	/* No name is longer, but for some of FUSE's. */
+	if (!done || e->longest >= SNOOP_SEGMENT_MAX)
 		e->record.flags |= SNOOP_TRUNCATED;
-	if (outside && done) {
+	if (outside && done && !e->flat) {
 		void *ns = GET(void *, at->mount, mount_mnt_ns);
 		void *dentry = at->dentry;
 
@@ -384,7 +402,7 @@ static __always_inline void walk_end(struct scratch *e, struct snoop_target *tar
 static __always_inline int walk_some(struct scratch *e)
 {
 	volatile struct cursor *at = &e->cursor;
-	volatile __u32 *used = &e->used;
+	volatile __u32 *used = &e->used, *longest = &e->longest;
 	struct snoop_target *target;
 	__u64 id = e->target;
 	__u32 done = 0, full = 0;
@@ -416,6 +434,7 @@ static __always_inline int walk_some(struct scratch *e)
 			continue;
 		name = GET(void *, named, dentry_d_name_name);
 		LOAD(length, named, dentry_d_name_len);
+		*longest |= length;
 		length &= SNOOP_SEGMENT_MAX - 1;
 		where = *used;
 		if (where - e->start > SNOOP_NAME_MAX - SNOOP_SEGMENT_MAX) {

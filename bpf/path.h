@@ -32,11 +32,11 @@ static __always_inline void cursor_start(volatile struct cursor *at, struct snoo
 	at->hops = 0;
 }
 
-/* From here on the walk follows the file system up to where that mount begins, whatever is mounted on the way. */
-static __always_inline void cursor_enter(volatile struct cursor *at, void *root_mnt)
+/* From here on the walk follows the file system up to `end`, whatever is mounted on the way. */
+static __always_inline void cursor_flat(volatile struct cursor *at, void *end)
 {
-	at->mount = mount_of(root_mnt);
-	at->root = GET(void *, at->mount, mount_mnt_mnt_root);
+	at->root = end;
+	at->mount = 0; /* which has no parent */
 }
 
 /* STEP_NAME: *named has a name on the path, the cursor stands on its parent. STEP_MOUNT: crossed to the mount below.

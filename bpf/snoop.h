@@ -78,6 +78,7 @@ enum snoop_call_how {
 	SNOOP_BY_FCHDIR = 10, /* a descriptor that becomes the working directory */
 	SNOOP_BY_SOCKET = 11, /* a socket address that may hold a name */
 	SNOOP_BY_PLACES = 12, /* may give the process other directories; names nothing */
+	SNOOP_BY_MOUNT = 13,  /* a name; the second one is one if the flags say so */
 };
 
 struct snoop_call {
@@ -100,6 +101,7 @@ struct snoop_target {
 	__u32 keep_root;   /* 1: the first exec's root directory becomes that end */
 	__u32 pad2;
 	__u64 runtime_ns; /* the container runtime's mount namespace: who lives there does not count. 0: unknown */
+	__u64 runtime_root; /* its root directory: who has that in another namespace is one of its hooks */
 };
 
 /* Depths of the traced cgroups below the hierarchy's root: pods of different QoS classes lie at different ones. */
@@ -122,6 +124,7 @@ struct snoop_whereabouts {
 	__u32 hierarchy;
 	__u32 pad;
 	__u64 runtime_ns; /* the mount namespace of the nearest ancestor that lives in another one; 0: none does */
+	__u64 runtime_root; /* and its root directory (a dentry) */
 	struct snoop_cgroup cgroups[SNOOP_CGROUP_DEPTH];
 };
 

@@ -4,6 +4,17 @@
 
 BPF_ARRAY(sweeps, struct snoop_sweep, 1);
 
+/* A process whose first thread has ended lives on while others do; kernel threads have no files of their own. */
+static __always_inline int lives(void *task)
+{
+	void *signal = GET(void *, task, task_struct_signal);
+
+	if (GET(void *, task, task_struct_mm))
+		return 1;
+	return signal && !(GET(__u32, task, task_struct_flags) & PF_KTHREAD_FLAG) &&
+	       GET(int, signal, signal_struct_live) > 0;
+}
+
 int snoop_sweep(void *ctx)
 {
 	struct snoop_config *config;
@@ -28,7 +39,7 @@ int snoop_sweep(void *ctx)
 		__u64 container = 0, key = 0;
 		struct snoop_target *target = find_target_of(task, config, &container, &key);
 
-		if (target && container != target->own && GET(void *, task, task_struct_mm)) {
+		if (target && container != target->own && lives(task)) {
 			struct snoop_held_task *held = &sweep->tasks[sweep->count & (SNOOP_SWEEP_TASKS - 1)];
 			void *files = GET(void *, task, task_struct_files);
 			void *table = files ? GET(void *, files, files_struct_fdt) : 0;

@@ -26,13 +26,17 @@ int snoop_whereabouts(void *ctx)
 		kn = GET(void *, kn, kernfs_node_parent);
 	}
 	here->runtime_ns = 0;
+	here->runtime_root = 0;
 	for (int i = 0; i < 64; i++) {
 		if (GET(int, task, task_struct_tgid) <= 1)
 			break;
 		task = GET(void *, task, task_struct_real_parent);
 		theirs = mount_namespace_of(task);
 		if (theirs && theirs != mine) {
+			void *fs = GET(void *, task, task_struct_fs);
+
 			here->runtime_ns = (__u64)theirs;
+			here->runtime_root = GET(__u64, fs, fs_struct_root_dentry);
 			break;
 		}
 	}

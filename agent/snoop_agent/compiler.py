@@ -54,6 +54,8 @@ class Plan:
     """Objects remembered as seen; beyond, the least recently used is forgotten and may be reported again."""
     walk_max: int = 1024
     """Path components and mounts on the way up in one program; a walk takes two. More verify on recent kernels only."""
+    strict: bool = False
+    """Rather fail than lack a hook."""
     maps: bool = False
     """Tell mmap(2) of files, too, where that costs a hook of its own."""
 
@@ -251,6 +253,13 @@ def _tracepoint_ids(plan: Plan) -> dict[str, int]:
     return found
 
 
+def _symbols() -> bytes:
+    try:
+        return Path("/proc/kallsyms").read_bytes()
+    except OSError:
+        return b""
+
+
 def main(arguments: list[str]) -> int:
     """Serve as the child: `arguments` are the socket's descriptor and the plan as JSON."""
     theirs = socket.socket(fileno=int(arguments[0]))
@@ -260,7 +269,9 @@ def main(arguments: list[str]) -> int:
         if plan.attach == ATTACH_TRACEPOINT and not tracepoints:
             raise kernel.KernelError(f"the syscall tracepoints cannot be read below {_TRACEFS}")
         btf = kernel.Btf.of_running_kernel()
-        lacking = programs.lacking(btf) if plan.attach == ATTACH_VFS else []
+        lacking = programs.lacking(btf, _symbols()) if plan.attach == ATTACH_VFS else []
+        if lacking and plan.strict:
+            raise kernel.KernelError(f"this kernel lacks {', '.join(lacking)}")
         if plan.attach == ATTACH_VFS and not programs.can_fexit(btf):
             raise kernel.KernelError("the kernel refuses fexit programs")
         found = programs.uring_tracepoint(btf) if plan.attach != ATTACH_VFS else None

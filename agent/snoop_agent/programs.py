@@ -1,6 +1,7 @@
 """Which program of bpf/ is of what type, and what it hooks: looked up in the kernel's BTF by name, never by version."""
 
 import os
+import re
 from typing import NamedTuple
 
 from snoop_agent import bpfsys, kernel
@@ -31,9 +32,10 @@ VFS: dict[str, Hook] = {
     "snoop_vfs_unlink": Hook(("security_path_unlink",), "remove"),
     "snoop_vfs_rmdir": Hook(("security_path_rmdir",), "remove"),
     "snoop_vfs_rename": Hook(("security_path_rename",), "rename"),
+    "snoop_vfs_renamed": Hook(("security_path_rename",), "rename"),
     "snoop_vfs_handle": Hook(("do_handle_open", "__x64_sys_open_by_handle_at", "__arm64_sys_open_by_handle_at"), ""),
-    # What is made is no file of the image, and what is mapped was opened before.
-    "snoop_vfs_create": Hook(("filename_create",), "create", told=False),
+    "snoop_vfs_create": Hook(("filename_create",), "create"),
+    # What is mapped was opened before.
     "snoop_vfs_map": Hook(("security_mmap_file",), "map", told=False),
 }
 
@@ -43,9 +45,20 @@ def function_of(hook: Hook, btf: kernel.Btf) -> int:
     return next((found for name in hook.functions if (found := btf.function(name))), 0)
 
 
-def lacking(btf: kernel.Btf) -> list[str]:
-    """Name the functions that the vfs hook set wants and this kernel does not have. KernelError if it cannot do so."""
-    missing = [hook for hook in VFS.values() if not function_of(hook, btf)]
+def clones(symbols: bytes) -> set[str]:
+    """Name the hooked functions that the compiler made special copies of: callers of those are not seen.
+
+    `symbols` is the text of /proc/kallsyms.
+    """
+    names = b"|".join(name.encode() for hook in VFS.values() for name in hook.functions)
+    found = re.findall(rb" (%b)\.(?:constprop|isra|part|llvm)\b" % names, symbols)
+    return {name.decode() for name in found}
+
+
+def lacking(btf: kernel.Btf, symbols: bytes) -> list[str]:
+    """Name the functions that the vfs hook set wants and cannot have here. KernelError if it cannot do without."""
+    cloned = clones(symbols)
+    missing = [hook for hook in VFS.values() if not function_of(hook, btf) or cloned & set(hook.functions)]
     for hook in missing:
         if hook.required:
             raise kernel.KernelError(f"this kernel has no function {' or '.join(hook.functions)} to attach to")

@@ -9,11 +9,27 @@ from snoop_agent.tracing import Event
 from snoop_report.model import GapCode, Outcome
 from snoop_report.paths import decode, normalise
 
-_MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})
+_MISSING = frozenset({errno.ENOENT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
-# Answers that only something that is there can cause.
+# Answers that only something that is there can cause: ELOOP, too, is a link's. ENOTDIR is not among them: it may be
+# about the name's last part or one before it, so it stays open.
 _PRESENT = frozenset(
-    {errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ETXTBSY, errno.EROFS, errno.ENXIO, errno.ENODATA}
+    {
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ENOTEMPTY,
+        errno.ETXTBSY,
+        errno.EROFS,
+        errno.ENXIO,
+        errno.ENODATA,
+        errno.ELOOP,
+        errno.EXDEV,
+        errno.ENOEXEC,
+        errno.ERANGE,
+        errno.EBUSY,
+        errno.EOVERFLOW,
+        errno.EOPNOTSUPP,
+    }
 )
 
 # Beyond these a string of a truncated record may be the one that was cut: bytes as in bpf/observe.h; of the components,
@@ -90,6 +106,7 @@ def interpret(event: Event, exclude: tuple[bytes, ...] = ()) -> Sighting:
 
     if used and not path and not target and not gaps:
         gaps.append(GapCode.BLIND_SPOT)
+        elsewhere = bool(event.flags & (wire.OUTSIDE | wire.BASE_OUTSIDE))
     if path.startswith(exclude):
         # The excluded name may lead to one that is not.
         if used and not target and _OWN_PLACE.match(path):

@@ -49,6 +49,8 @@ class Subject:
     """The root directory at the first exec is where paths end."""
     runtime: int = 0
     """Mount namespace (a kernel address) of the container runtime, whose doings do not count. 0: unknown."""
+    runtime_root: int = 0
+    """And its root directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Whereabouts:
     """From its own cgroup to the root."""
     runtime: int
     """Mount namespace of whoever started its container. 0: nobody above it lives in another one."""
+    runtime_root: int = 0
+    """And their root directory."""
 
 
 def pod_subject(here: Whereabouts, pod_uid: str) -> Subject:
@@ -78,6 +82,7 @@ def pod_subject(here: Whereabouts, pod_uid: str) -> Subject:
         level=depth - found,
         own=places[found - 1].identifier,
         runtime=here.runtime,
+        runtime_root=here.runtime_root,
     )
 
 
@@ -162,6 +167,7 @@ class KernelTracer:
             whole=subject.whole,
             keep_root=subject.keep_root,
             runtime_ns=subject.runtime,
+            runtime_root=subject.runtime_root,
         )
         bpfsys.map_update(self._loaded.maps["targets"], ctypes.c_uint64(subject.cgroup), target)
 
@@ -273,13 +279,19 @@ def start_tracer(
         kernel.Btf.of_running_kernel()  # says what is missing
     first = plan or Plan(ATTACH_RAW)
     problem: kernel.KernelError | None = None
-    for way in ways(attach, order):
+    tries = [replace(first, attach=way) for way in ways(attach, order)]
+    if ATTACH_VFS in [one.attach for one in tries] and len(tries) > 1:
+        # Without some of its hooks it is worth less than another way that has all.
+        tries = [replace(one, strict=one.attach == ATTACH_VFS) for one in tries] + [
+            replace(first, attach=ATTACH_VFS)
+        ]
+    for one in tries:
         try:
-            return _start(find, replace(first, attach=way), scratch)
+            return _start(find, one, scratch)
         except kernel.KernelError as error:
-            LOG.debug("attaching by %s: %s", way, error)
+            LOG.debug("attaching by %s: %s", one.attach, error)
             # Where fexit is refused the next way is as good, and its problem is the one to tell.
-            problem = error if problem is None or way != ATTACH_VFS else problem
+            problem = error if problem is None or one.attach != ATTACH_VFS else problem
     assert problem is not None
     raise problem
 
@@ -353,7 +365,7 @@ def _whereabouts(loaded: Loaded, hierarchy: int) -> Whereabouts:
     found = wire.Whereabouts()
     bpfsys.map_lookup(loaded.maps["whereabouts"], key, found)
     places = [Place(one.id, one.name.decode(errors="replace")) for one in found.cgroups if one.id]
-    return Whereabouts(hierarchy, places, found.runtime_ns)
+    return Whereabouts(hierarchy, places, found.runtime_ns, found.runtime_root)
 
 
 def _attach(loaded: Loaded, plan: Plan, links: list[int]) -> list[str]:

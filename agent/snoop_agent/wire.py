@@ -31,7 +31,8 @@ NO_ARGUMENT = 0xFF
     BY_FCHDIR,
     BY_SOCKET,
     BY_PLACES,
-) = range(1, 13)
+    BY_MOUNT,
+) = range(1, 14)
 
 _u8, _u16, _u32, _s32, _u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64
 
@@ -83,6 +84,7 @@ class Target(ctypes.Structure):
         ("keep_root", _u32),
         ("pad2", _u32),
         ("runtime_ns", _u64),
+        ("runtime_root", _u64),
     )
 
 
@@ -131,6 +133,7 @@ class Whereabouts(ctypes.Structure):
         ("hierarchy", _u32),
         ("pad", _u32),
         ("runtime_ns", _u64),
+        ("runtime_root", _u64),
         ("cgroups", Cgroup * CGROUP_DEPTH),
     )
 

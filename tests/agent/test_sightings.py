@@ -15,11 +15,12 @@ DEFAULT = (b"/proc/", b"/sys/", b"/dev/")
     [
         (0, Outcome.EXISTS),
         (-errno.ENOENT, Outcome.MISSING),
-        (-errno.ENOTDIR, Outcome.MISSING),
+        (-errno.ENOTDIR, Outcome.FAILED),
         (-errno.EACCES, Outcome.DENIED),
         (-errno.EPERM, Outcome.DENIED),
         (-errno.EMFILE, Outcome.FAILED),
-        (-errno.ELOOP, Outcome.FAILED),
+        (-errno.ELOOP, Outcome.EXISTS),
+        (-errno.EXDEV, Outcome.EXISTS),
     ],
 )
 def test_the_kernels_answer_tells_missing_from_denied_from_failed(error: int, outcome: Outcome) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,5 +132,23 @@ def test_what_was_open_before_is_told_as_held(pod: Pod, tmp_path: Path) -> None:
         kinds = {event[1] for event in told["events"] if event[4] == bash}
         assert {wire.HELD | wire.EXECUTE, wire.HELD | wire.MAP} <= kinds
         assert any("libc.so.6" in path for path in held)
+        child.communicate(b"\n")
+    assert pod.ask()["alive"] == []
+
+
+def test_a_process_whose_first_thread_has_ended_is_alive(pod: Pod, tmp_path: Path) -> None:
+    source = """#include <pthread.h>
+    #include <stdio.h>
+    #include <unistd.h>
+    static void *wait_for_a_byte(void *_) { char c; puts("ready"); fflush(stdout); read(0, &c, 1); _exit(0); }
+    int main(void) { pthread_t t; pthread_create(&t, 0, wait_for_a_byte, 0); pthread_exit(0); }"""
+    program = tmp_path / "program"
+    subprocess.run(["cc", "-w", "-pthread", "-o", program, "-xc", "-"], input=source.encode(), check=True)
+    with pod.start("app", "/usr/bin/unshare", "-m", str(program)) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"ready\n"
+        while (Path("/proc") / str(child.pid) / "task" / str(child.pid) / "status").read_text().find("Z (zombie)") < 0:
+            time.sleep(0.01)
+        assert len(pod.ask()["alive"]) == 1
         child.communicate(b"\n")
     assert pod.ask()["alive"] == []

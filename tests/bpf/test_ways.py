@@ -1,8 +1,10 @@
 """Ways to files beside plain calls: io_uring, 32-bit code, bind mounts made inside, calls with two names."""
 
 import os
+import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,3 +284,68 @@ def test_a_script_whose_interpreter_is_missing_is_not_told_as_missing(traced: Tr
     assert run.status == 127
     (event,) = [one for one in run.events if one.asked == os.fsencode(tmp_path / "script")]
     assert interpret(event).outcome is Outcome.FAILED
+
+
+def test_every_interpreter_of_a_chain_is_told(traced: Traced, tmp_path: Path) -> None:
+    lines = {"s1": "#!./s2 -a", "s2": f"#!{tmp_path}/s3 -b", "s3": f"#!{tmp_path}/s4 -c", "s4": "#!/bin/sh"}
+    for name, line in lines.items():
+        (tmp_path / name).write_text(line + "\n")
+        (tmp_path / name).chmod(0o755)
+    run = traced(["/bin/sh", "-c", f"cd {tmp_path} && exec ./s1"])
+    assert run.status in (0, 2)  # what the options make of /bin/sh is its own matter
+    told = {os.fsdecode(one.asked) for one in run.events if one.kinds & wire.EXECUTE and not one.error}
+    assert {"./s1", "./s2", f"{tmp_path}/s3", f"{tmp_path}/s4", "/bin/sh"} <= told
+    assert not {"-a", "-b", "-c"} & told
+    assert run.blind == 0
+
+
+def test_a_sandbox_that_a_process_makes_gives_the_images_own_names(
+    traced: Traced, c_program: Build, tmp_path: Path
+) -> None:
+    for name in ("image/app", "image/app/sub", "new"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "image/app/data").write_text("x")
+    source = f"""#define _GNU_SOURCE
+    #include <fcntl.h>
+    #include <sched.h>
+    #include <sys/mount.h>
+    #include <sys/stat.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int main(void) {{
+        if (unshare(CLONE_NEWNS) || mount(0, "/", 0, MS_REC | MS_PRIVATE, 0)) return 1;
+        if (mount("none", "{tmp_path}/new", "tmpfs", 0, 0) || chdir("{tmp_path}/new")) return 2;
+        if (mkdir("app", 0755) || mkdir("old", 0755)) return 3;
+        if (mount("{tmp_path}/image/app", "app", 0, MS_BIND, 0) || syscall(SYS_pivot_root, ".", "old")) return 4;
+        if (chdir("/") || umount2("/old", MNT_DETACH) || chdir("/app") || chdir("sub")) return 5;
+        return open("/app/data", O_RDONLY) < 0;
+    }}"""
+    run = traced([c_program(source)])
+    assert run.status == 0
+    (data,) = [one for one in run.events if one.asked == b"/app/data"]
+    assert os.fsdecode(data.target) == f"{tmp_path}/image/app/data"
+    assert not data.flags & (wire.VOLUME | wire.OUTSIDE)
+    assert f"{tmp_path}/image/app" in run.asked(kind=wire.STAT)
+    (sub,) = [one for one in run.events if one.asked == b"sub"]
+    assert os.fsdecode(sub.base) == "/app"
+    assert run.blind == 0
+
+
+def test_a_process_that_enters_another_tree_is_a_gap(traced: Traced, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("bin", "proc", "old"):
+        (root / name).mkdir(parents=True)
+    shutil.copy("/bin/busybox", root / "bin/busybox")
+    inside = f"mount --bind {root} {root} && cd {root} && pivot_root . old && exec bin/busybox sleep 30"
+    with subprocess.Popen(["/usr/bin/unshare", "-m", "/bin/sh", "-c", inside]) as other:
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{other.pid}/root").readlink() == Path("/") and time.monotonic() < deadline:
+            time.sleep(0.02)
+        code = f"""import os
+fd = os.open("/proc/{other.pid}/ns/mnt", os.O_RDONLY)
+import ctypes
+assert ctypes.CDLL(None).setns(fd, 0) == 0"""
+        run = traced(["/usr/bin/python3", "-S", "-c", code])
+        other.kill()
+    assert run.status == 0
+    assert run.blind == 1

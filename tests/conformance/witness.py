@@ -10,7 +10,7 @@ from tests.conformance.paths import join, physical, spellings
 from tests.conformance.processes import Place, Tree
 from tests.conformance.strace import DELETED, Call, descriptor
 
-_MISSING = frozenset(["ENOENT", "ENOTDIR"])
+_MISSING = frozenset(["ENOENT"])
 _DENIED = frozenset(["EACCES", "EPERM"])
 # Without O_PATH the descriptor is a file; what has no place in any tree reads `pipe:[1]`, `anon_inode:[eventfd]`,
 # `/memfd:name`.

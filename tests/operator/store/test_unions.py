@@ -158,8 +158,11 @@ async def test_a_long_count_does_not_hold_up_the_loop(store: SqlStore, make: Any
             longest = max(longest, time.monotonic() - began)
 
     watching = asyncio.create_task(watch())
+    started = time.monotonic()
     await store.accept(make.key(), make.delta(1, container), {}, 1.0)
     await store.accept(make.key(), replace(make.delta(2, container), full=True), {}, 1.0)
+    both = time.monotonic() - started
     running = False
     await watching
-    assert longest < 0.5, f"{longest:.2f} s"
+    # Two that held it up would each hold it for about half of that.
+    assert longest < max(0.5, both / 4), f"{longest:.2f} of {both:.2f} s"
