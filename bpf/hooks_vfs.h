@@ -145,7 +145,7 @@ static __always_inline int on_open(int dfd, void *filename, void *how, void *fil
 		return 0;
 	flags = GET(__u32, how, open_flags_open_flag);
 	e->record.kinds = flags & FMODE_EXEC_FLAG ? SNOOP_EXECUTE : kinds_of_open(flags);
-	take_base(e, target, task, dfd);
+	take_base_of(e, target, task, dfd, 0, (GET(__u32, how, open_flags_lookup_flags) & LOOKUP_IN_ROOT_FLAG) != 0);
 	if (is_error_pointer(file)) {
 		e->record.error = (long)file;
 	} else {
@@ -174,7 +174,19 @@ static __always_inline __u32 kinds_of_lookup(void *task)
 		return SNOOP_STAT;
 	number = GET(long, user_registers(), SNOOP_SYSCALL_NUMBER);
 	call = call_of(task, number, &compat);
-	return call && call->kinds && call->how == SNOOP_BY_NAME ? call->kinds : SNOOP_STAT;
+	if (!call || !call->kinds)
+		return SNOOP_STAT;
+	/* Security modules look a program up once more, by a name that the kernel may have made up. */
+	if (call->how == SNOOP_BY_EXEC)
+		return 0;
+	switch (call->how) {
+	case SNOOP_BY_NAME:
+	case SNOOP_BY_CHDIR:
+	case SNOOP_BY_CHROOT:
+	case SNOOP_BY_MOUNT:
+		return call->kinds;
+	}
+	return SNOOP_STAT;
 }
 
 static __always_inline int on_lookup(int dfd, void *filename, void *path, void *root, int result)
@@ -188,6 +200,8 @@ static __always_inline int on_lookup(int dfd, void *filename, void *path, void *
 	if (!e || !take_filename(e, filename))
 		return 0;
 	e->record.kinds = kinds_of_lookup(task);
+	if (!e->record.kinds)
+		return 0;
 	e->record.error = result < 0 ? result : 0;
 	take_base(e, target, task, dfd);
 	if (root && GET(void *, root, path_mnt)) {

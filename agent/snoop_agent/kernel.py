@@ -70,6 +70,7 @@ ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
     ("filename", "name", ("name",), False),
     ("filename", "iname", ("iname",), True),
     ("open_flags", "open_flag", ("open_flag",), True),
+    ("open_flags", "lookup_flags", ("lookup_flags",), True),
     ("io_kiocb", "opcode", ("opcode",), False),
     ("io_kiocb", "cmd", ("cmd",), False),
     ("io_open", "dfd", ("dfd",), False),

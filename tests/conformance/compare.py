@@ -1,6 +1,8 @@
 """A report against what the witnesses saw: what it lacks, and what it tells that nobody saw."""
 
 import json
+import os
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -85,7 +87,7 @@ def compare(
         if one.outcome in ("exists", "failed"):  # a failed execve has read the program, perhaps
             files |= {one.path, one.target}
     for demand in account.asked.values():
-        lacks = _lacks(demand, by_path, excluded)
+        lacks = _lacks(demand, by_path, excluded, report.hooks == "vfs")
         if lacks and len(min(demand.spellings, key=len)) < longest:
             found.missed.append(f"{lacks}  [{demand.cause}]")
     listed = {one.target or one.path for one in report.told if "list" in one.kinds}
@@ -95,11 +97,11 @@ def compare(
     for path, cause in account.opened.items():
         if path not in files and not path.startswith(excluded or (b"\0",)):
             found.missed.append(f"opened {show(path)}  [{cause}]")
-    found.invented += list(_invented(report.told, account))
+    found.invented += list(_invented(report, account))
     return found
 
 
-def _lacks(demand: Demand, by_path: dict[bytes, list[Told]], excluded: tuple[bytes, ...]) -> str:
+def _lacks(demand: Demand, by_path: dict[bytes, list[Told]], excluded: tuple[bytes, ...], vfs: bool) -> str:
     """What a demand lacks; empty if nothing."""
     spellings = {path for path in demand.spellings if not path.startswith(excluded or (b"\0",))}
     targets = {path for path in demand.targets if not path.startswith(excluded or (b"\0",))}
@@ -109,7 +111,9 @@ def _lacks(demand: Demand, by_path: dict[bytes, list[Told]], excluded: tuple[byt
         if targets and not any(path in by_path for path in targets):
             return f"target {show(min(targets))} of the excluded {words}"
         return ""
-    told = [one for path in spellings for one in by_path.get(path, []) if _agrees(one.outcome, demand.answers)]
+    # The vfs hooks see the look-up, which is before the refusal.
+    answers = demand.answers | ({Answer.EXISTS} if vfs and Answer.DENIED in demand.answers else set())
+    told = [one for path in spellings for one in by_path.get(path, []) if _agrees(one.outcome, answers)]
     if not told:
         return f"{'/'.join(sorted(demand.answers))} {words}"
     if targets:
@@ -132,11 +136,27 @@ def _meant(path: bytes) -> set[bytes]:
     return {path, physical_parents(path)} if b".." in path.split(b"/") else {path}
 
 
-def _invented(told: list[Told], account: Account) -> Iterable[str]:
-    for one in told:
+def _only_in_the_kernel(one: Told, answers: set[Answer]) -> bool:
+    """Whether the vfs hooks rightly tell what no witness can: what look-ups led to, and the kernel's own.
+
+    A first try of io_uring's that may not block fails; a `#!` interpreter that is missing is looked for by no call; and
+    /proc/self is a link.
+    """
+    if not answers:
+        return one.outcome == "missing" and one.kinds == frozenset({"execute"})
+    if one.outcome == "failed":
+        return True
+    itself = re.sub(rb"^/proc/[0-9]+/", b"/proc/self/", one.target)
+    return one.target in (one.path, physical_parents(one.path), os.path.realpath(one.path)) or itself == one.path
+
+
+def _invented(report: Reported, account: Account) -> Iterable[str]:
+    for one in report.told:
         what = f"{one.outcome} {show(one.path)} -> {show(one.target)} ({' '.join(sorted(one.kinds))})"
         own = one.path == one.target and one.path in account.targets
         answers = set().union(*(account.allowed.get(path, set()) for path in _meant(one.path)))
+        if report.hooks == "vfs" and _only_in_the_kernel(one, answers):
+            continue
         if not own and not _agrees(one.outcome, answers):
             said = f"the kernel said {', '.join(sorted(answers))}" if answers else "nobody asked for it"
             yield f"{what}: {said}"
