@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conformance.paths import physical_parents, show, unescape
-from tests.conformance.witness import Account, Answer, Demand
+from tests.conformance.witness import DECLARED, Account, Answer, Demand
 
 SURE = 4096 - 256
 """Bytes up to which a path is told even if another string of its record was cut (PATH_MAX and NAME_MAX of
@@ -114,6 +114,10 @@ def _lacks(demand: Demand, by_path: dict[bytes, list[Told]], excluded: tuple[byt
     # The vfs hooks see the look-up, which is before the refusal.
     answers = demand.answers | ({Answer.EXISTS} if vfs and Answer.DENIED in demand.answers else set())
     told = [one for path in spellings for one in by_path.get(path, []) if _agrees(one.outcome, answers)]
+    if demand.cause == DECLARED and any(one.target in spellings for many in by_path.values() for one in many):
+        return ""
+    if not told and vfs and _never_looked_up(demand):
+        return ""
     if not told:
         return f"{'/'.join(sorted(demand.answers))} {words}"
     if targets:
@@ -124,6 +128,11 @@ def _lacks(demand: Demand, by_path: dict[bytes, list[Told]], excluded: tuple[byt
     if demand.kinds - kinds:
         return f"{' '.join(sorted(demand.kinds - kinds))} of {words}"
     return ""
+
+
+def _never_looked_up(demand: Demand) -> bool:
+    """Whether the vfs hooks cannot tell: what is to be removed or renamed is told as an object, if it is there."""
+    return demand.cause.startswith(("rename", "unlink", "rmdir")) and not demand.cause.endswith("= 0")
 
 
 def _agrees(outcome: str, answers: Iterable[Answer]) -> bool:

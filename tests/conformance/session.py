@@ -13,7 +13,7 @@ from tests.conformance.calls import TRACED
 from tests.conformance.paths import forget, join
 from tests.conformance.processes import Tree, follow
 from tests.conformance.strace import DELETED, string
-from tests.conformance.witness import Account, Answer
+from tests.conformance.witness import DECLARED, Account, Answer
 from tests.conformance.workload import Workload
 
 NOTHING = "/snoop-conformance-excludes-nothing/"
@@ -221,7 +221,7 @@ def _add_expected(account: Account, workload: Workload, here: bytes, hooks: str)
             account.allow(path, set(Answer))
             account.targets.add(path)
         else:
-            account.ask({path}, {Answer(word)}, "declared by the workload")
+            account.ask({path}, {Answer(word)}, DECLARED)
 
 
 def _last(log: Path) -> str:

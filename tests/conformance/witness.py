@@ -10,6 +10,8 @@ from tests.conformance.paths import join, physical, spellings
 from tests.conformance.processes import Place, Tree
 from tests.conformance.strace import DELETED, Call, descriptor
 
+DECLARED = "declared by the workload"
+"""The cause of a demand that no witness makes."""
 _MISSING = frozenset(["ENOENT"])
 _DENIED = frozenset(["EACCES", "EPERM"])
 # Without O_PATH the descriptor is a file; what has no place in any tree reads `pipe:[1]`, `anon_inode:[eventfd]`,
