@@ -17,19 +17,12 @@ static __always_inline void *name_of_socket(void *address)
 	return family == AF_UNIX_FAMILY && first ? address + sizeof(family) : 0;
 }
 
-/* What a chdir or chroot that succeeded led to. What its name started from is `before`, if that is known. */
-static __always_inline void take_place(struct scratch *e, struct snoop_target *target, void *task, int how,
-				       struct places *before)
+/* What a chdir or chroot that succeeded led to. */
+static __always_inline void take_place(struct scratch *e, void *task, int how)
 {
 	void *fs = GET(void *, task, task_struct_fs);
 	struct snoop_path now = {};
 
-	if (before)
-		take_base_of(e, target, task, AT_FDCWD_VALUE, before, 0);
-	else if (how == SNOOP_BY_CHDIR && e->data[0] == '/')
-		take_base(e, target, task, AT_FDCWD_VALUE);
-	else
-		e->record.flags |= SNOOP_BASE_OUTSIDE | SNOOP_ASKED_UNREADABLE;
 	if (how == SNOOP_BY_CHROOT) {
 		LOAD(now.mnt, fs, fs_struct_root_mnt);
 		LOAD(now.dentry, fs, fs_struct_root_dentry);
@@ -57,12 +50,13 @@ static __always_inline int on_places(void *task, long result)
 static __always_inline int on_syscall(void *regs, long number, long result, int second)
 {
 	void *task = (void *)bpf_get_current_task(), *file = 0, *text;
+	struct places *before = 0;
 	struct snoop_target *target;
 	struct snoop_call *call;
 	struct scratch *e;
 	__u64 container, flags = 0;
 	__u8 name, dirfd_at;
-	int dirfd = AT_FDCWD_VALUE, compat = 0, in_root = 0, more;
+	int dirfd = AT_FDCWD_VALUE, compat = 0, in_root = 0, unknown = 0, more;
 
 	call = call_of(task, number, &compat);
 	if (compat) {
@@ -129,14 +123,17 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 		if (result >= 0 && (call->how == SNOOP_BY_CHDIR || call->how == SNOOP_BY_CHROOT)) {
 			__u64 place = GET(__u64, task, task_struct_fs);
 
-			take_place(e, target, task, call->how, stood.lookup(&place));
-			remember_places(task);
-		} else {
-			take_base_of(e, target, task, dirfd, 0, in_root);
-			/* pivot_root moves the root and, mostly, the working directory. */
-			if (call->how == SNOOP_BY_NAME && call->kinds == SNOOP_CHDIR)
-				remember_places(task);
+			before = stood.lookup(&place);
+			unknown = !before && (call->how == SNOOP_BY_CHROOT || e->data[0] != '/');
+			take_place(e, task, call->how);
 		}
+		if (unknown)
+			e->record.flags |= SNOOP_BASE_OUTSIDE | SNOOP_ASKED_UNREADABLE;
+		else
+			take_base_of(e, target, task, dirfd, before, in_root);
+		/* They move these directories; so does pivot_root. */
+		if (call->kinds == SNOOP_CHDIR)
+			remember_places(task);
 		/* A link may lead to a pipe (/dev/stdout): that is no file, but the link's name was used. */
 		if (file) {
 			if (GET(__u32, file, file_f_mode) & FMODE_CREATED)

@@ -138,14 +138,18 @@ static __always_inline int on_open(int dfd, void *filename, void *how, void *fil
 	struct snoop_target *target;
 	struct scratch *e;
 	__u64 container;
-	__u32 flags;
+	__u32 flags, lookup;
 
 	e = begin(SCRATCH_OPEN, &container, &target);
 	if (!e || !take_filename(e, filename))
 		return 0;
 	flags = GET(__u32, how, open_flags_open_flag);
 	e->record.kinds = flags & FMODE_EXEC_FLAG ? SNOOP_EXECUTE : kinds_of_open(flags);
-	take_base_of(e, target, task, dfd, 0, (GET(__u32, how, open_flags_lookup_flags) & LOOKUP_IN_ROOT_FLAG) != 0);
+	lookup = GET(__u32, how, open_flags_lookup_flags);
+	/* A first try of io_uring's, which may not wait: another one follows. */
+	if (lookup & LOOKUP_CACHED_FLAG && (long)file == -EAGAIN_ERROR)
+		return 0;
+	take_base_of(e, target, task, dfd, 0, (lookup & LOOKUP_IN_ROOT_FLAG) != 0);
 	if (is_error_pointer(file)) {
 		e->record.error = (long)file;
 	} else {

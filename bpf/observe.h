@@ -38,7 +38,7 @@ struct scratch {
 	__u32 unkeyed;  /* the base lies too deep to be hashed: every touch is reported */
 	__u32 longest;  /* the lengths of names, or'ed */
 	__u32 told;     /* arguments of a `#!` chain so far */
-	__u32 pad;
+	__u32 names;    /* between the base and where its walk stands */
 	__u64 argument; /* the next one's address */
 	struct snoop_record record; /* this and data are what leaves the kernel */
 	char data[SNOOP_DATA_MASK + 1 + SNOOP_SEGMENT_MAX];
@@ -176,8 +176,9 @@ static __always_inline void take_base_of(struct scratch *e, struct snoop_target 
 	struct snoop_path *base = &e->walks[SNOOP_BASE], root;
 	void *fs = GET(void *, task, task_struct_fs), *inode;
 	volatile struct cursor *at = &e->cursor;
+	/* Counted in memory: the verifier follows a register's every value apart. */
+	volatile __u32 *names = &e->names;
 	__u64 ino = 0;
-	__u32 names = 0;
 
 	if (before) {
 		root = before->root;
@@ -211,20 +212,21 @@ static __always_inline void take_base_of(struct scratch *e, struct snoop_target 
 		root = *base;
 	cursor_start(at, base);
 	e->unkeyed = 1; /* until the top is reached */
+	*names = 0;
 	for (int i = 0; i < SNOOP_BASE_DEPTH; i++) {
 		void *named = 0;
 		__u64 name_hash = 0;
 		enum step step;
 
 		if (at->dentry == root.dentry && at->mount == mount_of(root.mnt))
-			*(volatile __u32 *)&e->record.below = names + 1;
+			*(volatile __u32 *)&e->record.below = *names + 1;
 		step = cursor_step(at, target, &named);
 		if (step == STEP_TOP) {
 			e->unkeyed = 0;
 			break;
 		}
 		if (step == STEP_NAME) {
-			names++;
+			*names += 1;
 			LOAD(name_hash, named, dentry_d_name);
 			*(volatile __u64 *)&e->hash = mix(*(volatile __u64 *)&e->hash, name_hash);
 		}

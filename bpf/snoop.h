@@ -6,7 +6,7 @@
 #define SNOOP_DATA_MASK 0x3fff  /* four strings of SNOOP_NAME_MAX */
 #define SNOOP_SEGMENT_MAX 256   /* a file name and its separator */
 #define SNOOP_COMPONENTS_MAX 2048 /* steps of one walk: directories and mounts */
-#define SNOOP_BASE_DEPTH 128    /* directories above a relative name that go into its key */
+#define SNOOP_BASE_DEPTH 64     /* directories above a relative name that go into its key */
 
 /* What happened, as bits: an open for reading and writing is both. */
 enum snoop_kind {
@@ -149,7 +149,7 @@ struct snoop_key {
 };
 
 /* The sweep over what is there before the hooks are: user space runs a program again and again and reads this. */
-#define SNOOP_SWEEP_TASKS 256
+#define SNOOP_SWEEP_TASKS 128
 enum snoop_sweep_step {
 	SNOOP_SWEEP_NEXT = 1,  /* look at the next tasks */
 	SNOOP_SWEEP_PLACE = 2, /* tell a place that `task` holds: 0 executable, 1 working directory, 2 root directory */

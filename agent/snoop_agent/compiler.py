@@ -215,6 +215,12 @@ def _load(plan: Plan, btf: kernel.Btf) -> tuple[dict[str, int], dict[str, int], 
         try:
             module = bcc.BPF(text=source(), cflags=cflags(plan, btf, architecture))
         except Exception as error:  # bcc raises nothing more precise
+            limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+            if kernel.version() < (5, 11) and limit != resource.RLIM_INFINITY:
+                raise kernel.KernelError(
+                    f"kernels before 5.11 count BPF maps as locked memory, of which this process may have only "
+                    f"{limit >> 10} KiB: raise the limit, or grant CAP_SYS_RESOURCE"
+                ) from error
             raise kernel.KernelError(f"BCC could not compile the kernel side: {error}") from error
     # BCC would raise the limit as it makes maps, and kernels before 5.11 count programs too.
     with contextlib.suppress(OSError, ValueError):

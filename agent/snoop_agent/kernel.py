@@ -7,6 +7,7 @@ enums), while an offset read from BTF cannot be wrong. Format: Documentation/bpf
 import ctypes
 import os
 import platform
+import re
 import struct
 import time
 from array import array
@@ -315,6 +316,12 @@ def _macros(name: str, member: Member) -> list[str]:
 def boot_time() -> float:
     """Seconds since the epoch at which CLOCK_BOOTTIME was zero."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def version() -> tuple[int, int]:
+    """Tell the running kernel's version, as far as Snoop goes by it: most is looked up in BTF."""
+    found = re.match(r"(\d+)\.(\d+)", release())
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def release() -> str:

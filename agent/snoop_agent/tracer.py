@@ -20,6 +20,8 @@ from snoop_report.model import Gap, GapCode
 
 LOG = logging.getLogger(__name__)
 
+_OLDEST = (5, 10)
+"""The first with all that is used: ring buffers (5.8), test runs of raw tracepoint programs (5.10)."""
 _CROWDED = "another 63 tracing programs already sit on tracepoint {name}; end one of them, or use raw_tp"
 
 
@@ -275,6 +277,8 @@ def start_tracer(
     if not kernel.may_trace():
         raise kernel.KernelError("tracing needs CAP_BPF and CAP_PERFMON (or root)")
     kernel.machine()
+    if kernel.version() < _OLDEST:
+        raise kernel.KernelError(f"kernel {kernel.release()} is too old: Snoop needs 5.10 or newer")
     if not kernel.BTF_PATH.exists():
         kernel.Btf.of_running_kernel()  # says what is missing
     first = plan or Plan(ATTACH_RAW)
@@ -282,9 +286,7 @@ def start_tracer(
     tries = [replace(first, attach=way) for way in ways(attach, order)]
     if ATTACH_VFS in [one.attach for one in tries] and len(tries) > 1:
         # Without some of its hooks it is worth less than another way that has all.
-        tries = [replace(one, strict=one.attach == ATTACH_VFS) for one in tries] + [
-            replace(first, attach=ATTACH_VFS)
-        ]
+        tries = [replace(one, strict=one.attach == ATTACH_VFS) for one in tries] + [replace(first, attach=ATTACH_VFS)]
     for one in tries:
         try:
             return _start(find, one, scratch)

@@ -43,7 +43,13 @@ WIDTHS = {
 def kernels() -> list[Path]:
     """BTF, or a kernel that holds it."""
     named = [Path(path) for path in os.environ.get("SNOOP_TEST_BTF", "").split(":") if path]
-    return [*filter(Path.exists, [kernel.BTF_PATH]), *named, *sorted(CACHE.glob("kernels/kernel-*/vmlinuz"))]
+    cached = CACHE.glob("kernels/kernel-*/vmlinuz")
+    # 5.4 is there to show that it is refused.
+    return [
+        *filter(Path.exists, [kernel.BTF_PATH]),
+        *named,
+        *sorted(one for one in cached if not one.parent.name.startswith("kernel-5.4")),
+    ]
 
 
 def name_of(path: Path) -> str:

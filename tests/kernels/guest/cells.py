@@ -25,10 +25,13 @@ from tests.conformance.workload import Workload
 
 PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
+_DROP = ["setpriv", "--inh-caps=-all"]
 RIGHTS = {
     "root": [],
-    # As in a container that drops all but these. Locked memory is what a container runtime gives.
-    "BPF+PERFMON": ["setpriv", "--bounding-set=-all,+bpf,+perfmon", "--inh-caps=-all", "--"],
+    # As in a container that drops all but these.
+    "BPF+PERFMON": [*_DROP, "--bounding-set=-all,+bpf,+perfmon", "--"],
+    # Before 5.11 the kernel counts maps as locked memory, and only this raises the limit.
+    "BPF+PERFMON+SYS_RESOURCE": [*_DROP, "--bounding-set=-all,+bpf,+perfmon,+sys_resource", "--"],
 }
 # What these run takes capabilities, which a command traced by one that has none of them has neither.
 _PRIVILEGED = frozenset({"chroot", "denied", "coreutils", "odd-calls", "mounts", "pid-namespace"})
@@ -83,8 +86,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--programs", default="/add", metavar="DIR")
     found = parser.parse_args()
     found.paranoid = found.paranoid or [2, 3]
-    found.rights = found.rights or list(RIGHTS)
+    found.rights = found.rights or [one for one in RIGHTS if "RESOURCE" not in one or _charges_locked_memory()]
     return found
+
+
+def _charges_locked_memory() -> bool:
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(minor)) < (5, 11)
 
 
 def ways() -> list[str]:
