@@ -21,7 +21,8 @@ pytestmark = [
     pytest.mark.skipif(not kernel.may_trace(), reason="needs root: loads programs into the kernel"),
 ]
 
-# The tracer lives in a mount namespace of its own, as in a container: who started it lives in the runtime's.
+# The tracer lives in mount and PID namespaces of its own, as in a container: who started it lives in the runtime's, and
+# what it traces has no PID that it could see.
 _TRACER = """
 import json, os, sys
 from snoop_agent import tracer
@@ -85,7 +86,8 @@ def pod(request: pytest.FixtureRequest) -> Iterator[Pod]:
     assert app < own
     unshare = shutil.which("unshare")
     assert unshare
-    command = [unshare, "-m", sys.executable, "-c", _TRACER, str(cgroup.identifier), str(own), request.param]
+    private = [unshare, "--mount", "--pid", "--fork", "--mount-proc"]
+    command = [*private, sys.executable, "-c", _TRACER, str(cgroup.identifier), str(own), request.param]
     pod.tracer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert pod.tracer.stdout
