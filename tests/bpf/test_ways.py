@@ -144,21 +144,21 @@ def test_a_mapped_file_is_told_by_whom_costs_nothing_to_ask(traced: Traced, atta
 
 
 def test_a_tree_deeper_than_one_program_walks_is_told_whole(traced: Traced, c_program: Build, tmp_path: Path) -> None:
-    names = "a/" * 1500
-    (tmp_path / "x").mkdir()
+    step = "/".join(["a"] * 50)
+    make = f"cd {tmp_path}; for i in $(seq 30); do mkdir -p {step} && cd {step}; done"
+    subprocess.run(["/bin/sh", "-c", make], check=True)
     source = f"""#include <fcntl.h>
-    #include <sys/stat.h>
     #include <unistd.h>
     int main(void) {{
-        if (chdir("{tmp_path}/x")) return 1;
-        for (int i = 0; i < 1500; i++) if (mkdir("a", 0755) || chdir("a")) return 2;
+        if (chdir("{tmp_path}")) return 1;
+        for (int i = 0; i < 30; i++) if (chdir("{step}")) return 2;
         return open("leaf", O_CREAT | O_RDWR, 0600) < 0;
     }}"""
     run = traced([c_program(source)])
-    subprocess.run(["rm", "-rf", tmp_path / "x"], check=True)
+    subprocess.run(["rm", "-rf", tmp_path / "a"], check=True)
     assert run.status == 0
     event = run.one("leaf")
-    assert os.fsdecode(event.target) == f"{tmp_path}/x/{names}leaf"
+    assert os.fsdecode(event.target) == f"{tmp_path}/{'a/' * 1500}leaf"
     assert not event.flags & wire.TRUNCATED
 
 
