@@ -23,7 +23,7 @@ from snoop_report.model import Gap, GapCode
 
 LOG = logging.getLogger(__name__)
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds that the pod's other containers are held back for the hooks, at most."""
 LONGEST_WAIT = 1.0
 """Seconds in one wait: how late SIGTERM and the operator's wishes may be noticed."""

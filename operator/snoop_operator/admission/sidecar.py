@@ -21,7 +21,7 @@ SECURITY_CONTEXT: Mapping[str, Any] = {
 }
 VOLUMES = (names.TOKEN_VOLUME, names.DATA_VOLUME, names.TRACEFS_VOLUME, names.MASK_VOLUME)
 ATTACHED_FILE = f"{names.DATA_DIRECTORY}/attached"
-"""Made by the agent once its hooks are attached, or after 15 s without."""
+"""Made by the agent once its hooks are attached, or after 30 s without."""
 REPORT_FILE = f"{names.DATA_DIRECTORY}/snoop-report.json"
 _TOKEN_SECONDS = 3600
 
@@ -41,7 +41,7 @@ def container(demand: Demand, settings: Settings, runtime: Runtime, qos: str, me
             "capabilities": {key: list(value) for key, value in SECURITY_CONTEXT["capabilities"].items()},
             "seccompProfile": dict(SECURITY_CONTEXT["seccompProfile"]),
         },
-        # The agent makes the file with hooks or, after 15 s, without: the app waits no longer than that.
+        # The agent makes the file with hooks or, after 30 s, without: the app waits no longer than that.
         "startupProbe": {
             "exec": {"command": ["test", "-e", ATTACHED_FILE]},
             "periodSeconds": 1,
