@@ -16,8 +16,6 @@ struct cursor {
 	void *dentry;
 	void *mount; /* struct mount */
 	void *root;  /* of that mount */
-	__u32 hops;
-	__u32 pad;
 };
 
 enum step { STEP_NAME, STEP_MOUNT, STEP_TOP };
@@ -29,7 +27,6 @@ static __always_inline void cursor_start(volatile struct cursor *at, struct snoo
 	at->dentry = path->dentry;
 	at->mount = mount;
 	at->root = GET(void *, mount, mount_mnt_mnt_root);
-	at->hops = 0;
 }
 
 /* From here on the walk follows the file system up to `end`, whatever is mounted on the way. */
@@ -55,7 +52,6 @@ static __always_inline enum step cursor_step(volatile struct cursor *at, struct 
 		at->dentry = GET(void *, mount, mount_mnt_mountpoint);
 		at->mount = parent;
 		at->root = GET(void *, parent, mount_mnt_mnt_root);
-		at->hops++;
 		return STEP_MOUNT;
 	}
 	parent = GET(void *, dentry, dentry_d_parent);

@@ -57,7 +57,7 @@ class Plan:
     strict: bool = False
     """Rather fail than lack a hook."""
     maps: bool = False
-    """Tell mmap(2) of files, too, where that costs a hook of its own."""
+    """Listen to the optional calls (mmap) too."""
 
 
 @dataclass(slots=True)

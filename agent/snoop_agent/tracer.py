@@ -331,7 +331,7 @@ def _fill(loaded: Loaded, plan: Plan) -> None:
     tables = (("calls", syscalls.numbers(architecture)), ("calls32", syscalls.numbers32(architecture)))
     for table, rows in tables:
         for number, call in rows.items():
-            if (call.label == "io_uring_setup" and loaded.uring) or (call.optional and not _wants(plan, call)):
+            if (call.label == "io_uring_setup" and loaded.uring) or not _wants(plan, call):
                 continue
             row = wire.Call(call.kinds, call.how, call.name, call.dirfd, call.extra, call.second, call.second_dirfd)
             bpfsys.map_update(loaded.maps[table], ctypes.c_uint32(number), row)

@@ -52,7 +52,7 @@ running.close()
 @dataclass
 class Pod:
     cgroup: OwnCgroup
-    tracer: subprocess.Popen[str]
+    tracer: subprocess.Popen[str] | None = None
 
     def container(self, name: str) -> int:
         os.mkdir(f"{self.cgroup.name}/{name}", dir_fd=self.cgroup._parent)
@@ -70,6 +70,7 @@ class Pod:
             assert child.returncode == 0
 
     def ask(self, what: str = "") -> dict[str, Any]:
+        assert self.tracer
         assert self.tracer.stdin
         assert self.tracer.stdout
         self.tracer.stdin.write(what + "\n")
@@ -81,7 +82,7 @@ class Pod:
 @pytest.fixture(params=["raw_tp", "tracepoint"])
 def pod(request: pytest.FixtureRequest) -> Iterator[Pod]:
     cgroup = OwnCgroup("snoop-test", "-pod")
-    pod = Pod(cgroup, None)  # type: ignore[arg-type]
+    pod = Pod(cgroup)
     app, own = pod.container("app"), pod.container("own")
     assert app < own
     unshare = shutil.which("unshare")
