@@ -17,6 +17,8 @@ BPF_F_TABLE("lru_hash", struct executable_key, __u8, begun, 4096, 0);
 
 #include "identity.h"
 #include "path.h"
+#include "scratch.h"
+#include "walk.h"
 #include "observe.h"
 #include "calls.h"
 #include "hooks_exec.h"

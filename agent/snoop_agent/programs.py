@@ -82,7 +82,7 @@ def shape(label: str, attach: str, btf: kernel.Btf) -> tuple[int, int, int] | No
 
 
 def tails(attach: str) -> dict[str, dict[int, str]]:
-    """List the prog arrays: of each, its programs by index (enum tail in bpf/observe.h)."""
+    """List the prog arrays: of each, its programs by index (enum tail in bpf/scratch.h)."""
     walk, emit, second, script, chain, loader, uring = range(7)
     raw = {
         walk: "snoop_walk_raw",

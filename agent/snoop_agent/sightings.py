@@ -32,7 +32,7 @@ _PRESENT = frozenset(
     }
 )
 
-# Beyond these a string of a truncated record may be the one that was cut: bytes as in bpf/observe.h; of the components,
+# Beyond these a string of a truncated record may be the one that was cut: bytes as in bpf/walk.h; of the components,
 # some of the walk's steps may have been mounts.
 _WHOLE_BYTES = wire.NAME_MAX - 256
 _WHOLE_COMPONENTS = wire.COMPONENTS_MAX - 148
