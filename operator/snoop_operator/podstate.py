@@ -97,7 +97,8 @@ def _unmounted(told: Mapping[str, Any], status: Mapping[str, Any], now: float) -
     since = seconds(str(scheduled.get("lastTransitionTime") or ""))
     if not since or now - since < _MOUNTING:
         return ""
-    words = f"the pod's volumes are not mounted; the agent's hostPath {names.TRACEFS_DIRECTORY} may be why"
+    paths = f"{names.TRACEFS_DIRECTORY}, {names.BPFFS_DIRECTORY}"
+    words = f"the pod's volumes are not mounted; the agent's hostPaths ({paths}) may be why"
     return f"VolumesNotMounted: {words}"
 
 

@@ -57,6 +57,8 @@ class Settings:
     data_directory: Path = Path("/var/lib/snoop")
     retention: float = 7 * 86_400.0
     """Seconds for which the evidence of pods that no profile selects any more is kept."""
+    share_programs: bool = True
+    """Whether the agents of a node load the kernel side once for all: each can then read what the others record."""
     agent_check: bool = True
     """Whether to prove the agent image with a pod of our own at start."""
     log_level: str = "info"
@@ -214,6 +216,7 @@ _FLAGS: dict[str, tuple[str, Callable[[str], object]]] = {
     "http_port": ("port of metrics and health", _port),
     "data_directory": ("where the evidence is stored", _directory),
     "retention": ("how long evidence is kept that no profile selects any more, such as 168h", _duration),
+    "share_programs": ("true or false: agents of one node load their BPF programs once for all, in a bpffs", _boolean),
     "agent_check": ("true or false: prove at start that the agent image can be pulled and runs", _boolean),
     "log_level": (f"one of {', '.join(LOG_LEVELS)}", _one_of(LOG_LEVELS)),
 }

@@ -49,6 +49,7 @@ def test_the_agent_understands_every_variable_that_the_operator_sets() -> None:
     assert settled.ca_bundle == given[names.ENV_CA_BUNDLE]
     assert settled.token_file == Path(names.TOKEN_PATH)
     assert settled.metrics_addr == ""
+    assert settled.pins == Path(names.PINS_DIRECTORY)
     assert settled.report.parent == settled.data_directory == Path(names.DATA_DIRECTORY)
 
 
@@ -67,7 +68,13 @@ def test_the_startup_probe_looks_for_what_the_agent_makes() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SNOOP_INTERVAL", "soon"), ("SNOOP_EXCLUDE", "etc"), ("SNOOP_LOG_LEVEL", "loud"), ("SNOOP_ATTACH", "glue")],
+    [
+        ("SNOOP_INTERVAL", "soon"),
+        ("SNOOP_EXCLUDE", "etc"),
+        ("SNOOP_LOG_LEVEL", "loud"),
+        ("SNOOP_ATTACH", "glue"),
+        ("SNOOP_PINS", "here"),
+    ],
 )
 def test_a_bad_variable_is_one_clear_line(name: str, value: str) -> None:
     with pytest.raises(settings.SettingsError, match=f"^{name}: .*$"):

@@ -250,6 +250,14 @@ def agent_status(pod: JSON) -> JSON:
     return dict(found)
 
 
+def kill_agent(pod: JSON) -> None:
+    """End the agent with SIGKILL, from the node, as its OOM killer would. A PID 1 cannot be killed from within."""
+    container = agent_status(pod)["containerID"].partition("://")[2]
+    tasks = call("tests/cluster/enter", "ctr", "-n", "k8s.io", "task", "ls")
+    (pid,) = [line.split()[1] for line in tasks.splitlines() if line.startswith(container)]
+    call("tests/cluster/enter", "kill", "-9", pid)
+
+
 def pushed(local: str) -> str:
     """Push an image of this machine to the cluster; the reference that its pods can use."""
     return call("tests/cluster/push", local, timeout=300).strip().splitlines()[-1]

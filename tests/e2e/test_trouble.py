@@ -15,6 +15,7 @@ from tests.e2e.conftest import (
     get,
     helm,
     injected,
+    kill_agent,
     kubectl,
     shell_pod,
 )
@@ -139,8 +140,7 @@ def test_an_agent_that_is_killed_comes_back_and_says_so(space: Space) -> None:
     space.running("app")
     eventually("a report", lambda: space.files("app"))
     # As its own PID 1 it cannot be killed from within; the test plays the node's OOM killer.
-    identifier = agent_status(space.pod("app"))["containerID"].partition("://")[2]
-    _kill(identifier)
+    kill_agent(space.pod("app"))
     eventually(
         "it is back",
         lambda: agent_status(space.pod("app"))["restartCount"] == 1 and agent_status(space.pod("app")).get("started"),
@@ -150,13 +150,6 @@ def test_an_agent_that_is_killed_comes_back_and_says_so(space: Space) -> None:
         "it says so", lambda: "agent_restarted" in {gap.code for one in space.reports("app") for gap in one.gaps}
     )
     assert space.pod("app")["status"]["containerStatuses"][0]["restartCount"] == 0
-
-
-def _kill(container: str) -> None:
-    """End a container's first process with SIGKILL, from the node."""
-    tasks = call("tests/cluster/enter", "ctr", "-n", "k8s.io", "task", "ls")
-    (pid,) = [line.split()[1] for line in tasks.splitlines() if line.startswith(container)]
-    call("tests/cluster/enter", "kill", "-9", pid)
 
 
 def test_certificates_are_renewed_without_a_restart_and_running_agents_follow(space: Space, release: Release) -> None:

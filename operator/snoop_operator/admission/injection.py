@@ -71,7 +71,7 @@ def _patched(pod: Mapping[str, Any], demand: Demand, settings: Settings, runtime
     port = demand.metrics_port if _lends(spec, demand.metrics_port) else 0
     agent = sidecar.container(demand, settings, runtime, qos_class(spec), port)
     spec["initContainers"] = [agent, *(spec.get("initContainers") or [])]
-    spec["volumes"] = [*(spec.get("volumes") or []), *sidecar.volumes()]
+    spec["volumes"] = [*(spec.get("volumes") or []), *sidecar.volumes(settings)]
     metadata["labels"] = {**(metadata.get("labels") or {}), names.INJECTED: "true"}
     told = {
         "version": runtime.version,

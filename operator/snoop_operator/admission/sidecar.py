@@ -19,7 +19,7 @@ SECURITY_CONTEXT: Mapping[str, Any] = {
     "capabilities": {"drop": ["ALL"], "add": ["BPF", "PERFMON"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-VOLUMES = (names.TOKEN_VOLUME, names.DATA_VOLUME, names.TRACEFS_VOLUME, names.MASK_VOLUME)
+VOLUMES = (names.TOKEN_VOLUME, names.DATA_VOLUME, names.TRACEFS_VOLUME, names.BPFFS_VOLUME, names.MASK_VOLUME)
 ATTACHED_FILE = f"{names.DATA_DIRECTORY}/attached"
 """Made by the agent once its hooks are attached, or after 30 s without."""
 REPORT_FILE = f"{names.DATA_DIRECTORY}/snoop-report.json"
@@ -56,13 +56,18 @@ def container(demand: Demand, settings: Settings, runtime: Runtime, qos: str, me
             {"name": names.MASK_VOLUME, "mountPath": names.API_TOKEN_DIRECTORY, "readOnly": True},
         ],
     }
+    if settings.share_programs:
+        shaped["volumeMounts"].append({"name": names.BPFFS_VOLUME, "mountPath": names.BPFFS_DIRECTORY})
     if metrics_port:
         shaped["ports"] = [{"name": "snoop-metrics", "containerPort": metrics_port, "protocol": "TCP"}]
     return shaped
 
 
-def volumes() -> list[dict[str, Any]]:
+def volumes(settings: Settings) -> list[dict[str, Any]]:
     """Shape the volumes that the sidecar mounts."""
+    # Every kernel with BPF has the directory. No type is asked for: where nothing is mounted there the agent sees that,
+    # and loads its own programs, while a kubelet that checks would not start the pod.
+    bpffs = {"name": names.BPFFS_VOLUME, "hostPath": {"path": names.BPFFS_DIRECTORY, "type": ""}}
     token = {
         "audience": names.AUDIENCE,
         "expirationSeconds": _TOKEN_SECONDS,
@@ -72,6 +77,7 @@ def volumes() -> list[dict[str, Any]]:
         {"name": names.TOKEN_VOLUME, "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": names.DATA_VOLUME, "emptyDir": {"sizeLimit": "256Mi"}},
         {"name": names.TRACEFS_VOLUME, "hostPath": {"path": names.TRACEFS_DIRECTORY, "type": "Directory"}},
+        *([bpffs] if settings.share_programs else []),
         {"name": names.MASK_VOLUME, "emptyDir": {"sizeLimit": "1Mi"}},
     ]
 
@@ -104,6 +110,7 @@ def _environment(demand: Demand, settings: Settings, runtime: Runtime, metrics_p
         names.ENV_METRICS_ADDR: f":{metrics_port}" if metrics_port else "",
         names.ENV_LOG_LEVEL: demand.log_level,
         names.ENV_ATTACH: demand.attach,
+        names.ENV_PINS: names.PINS_DIRECTORY if settings.share_programs else "",
     }
     fields = [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in from_pod.items()]
     # The kubelet expands $(NAME) in values; $$ stands for a dollar.

@@ -84,7 +84,8 @@ def test_injecting_again_after_another_injector_puts_us_first_and_changes_nothin
     agent |= {"terminationMessagePath": "/dev/termination-log"}
     agent["startupProbe"] |= {"successThreshold": 1, "timeoutSeconds": 1}
     agent["env"] = [{key: value for key, value in one.items() if value != ""} for one in agent["env"]]
-    moved["spec"]["volumes"][-4]["projected"]["defaultMode"] = 420
+    token = next(volume for volume in moved["spec"]["volumes"] if "projected" in volume)
+    token["projected"]["defaultMode"] = 420
     filled = injection.decide(moved, around, settings, runtime)
     assert isinstance(filled, injection.Injection)
     assert filled.patch == []
