@@ -1,4 +1,4 @@
-"""One container's observations, packed: about 220 bytes each where the objects of `snoop_report.model` take 500.
+"""One container's observations, packed: 40 bytes and their names where the objects of `snoop_report.model` take 500.
 
 Keys and columns instead of objects, because a report holds 100,000 of these beside a production app. What is here is
 never forgotten; what is new since the last `take` is known. No I/O; one thread.
@@ -8,6 +8,7 @@ import heapq
 from array import array
 from collections.abc import Iterable, Iterator
 
+from snoop_agent.keys import Keys
 from snoop_report.model import Kind, Observation, Outcome
 from snoop_report.paths import decode
 
@@ -66,8 +67,7 @@ class Ledger:
         self._executables = executables
         self._cap = cap
         # A key is path, NUL, letter of the outcome, target ("." if it equals the path): a path holds no NUL.
-        self._index: dict[bytes, int] = {}
-        self._keys: list[bytes] = []
+        self._keys = Keys()
         self._kinds = array("H")
         self._flags = array("B")
         self._programs = array("I")
@@ -101,13 +101,12 @@ class Ledger:
     ) -> bool:
         """Add what was seen. True if it is a new path, target or outcome. At the cap only what is known grows."""
         key = path + b"\0" + _LETTERS[outcome] + (b"." if target == path else target)
-        at = self._index.get(key)
-        if at is None:
+        at = self._keys.find(key)
+        if at < 0:
             if self._cap and len(self._keys) >= self._cap:
                 self.refused += 1
                 return False
-            at = self._index[key] = len(self._keys)
-            self._keys.append(key)
+            at = self._keys.add(key)
             self._kinds.append(kinds)
             self._flags.append(_VOLUME * volume | _COLLAPSED * collapsed | _FRESH)
             self._programs.append(self._executables.number(executable))
@@ -150,8 +149,8 @@ class Ledger:
 
     def observations(self) -> Iterator[Observation]:
         """All of them, ordered by path (in bytes), made one at a time."""
-        for key in sorted(self._keys):
-            yield self._observation(self._index[key])
+        for at in sorted(range(len(self._keys)), key=self._keys.__getitem__):
+            yield self._observation(at)
 
     def existing(self) -> Iterator[str]:
         """Give the report's `files`, one at a time: asked and resolved paths that exist, sorted as bytes."""

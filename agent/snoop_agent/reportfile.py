@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from snoop_agent import spool
@@ -11,6 +12,8 @@ LOG = logging.getLogger(__name__)
 
 SOON = 2.0
 """Seconds after which the first evidence is in the file."""
+BREATH = 0.05
+"""Seconds of writing between two looks at what else there is to do."""
 LARGE, LARGE_INTERVALS = 1 << 20, 10
 """A larger file (bytes) in which nothing but counters would change is written only after so many intervals."""
 
@@ -41,18 +44,23 @@ class ReportFile:
             return self._looked_at + SOON
         return self._looked_at + self._interval
 
-    def act(self, now: float) -> None:
-        """Write the file, unless it is large and would tell nothing new. `now`, as `due`, is monotonic time."""
+    def act(self, now: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Write the file, unless it is large and would tell nothing new. `now`, as `due`, is monotonic time.
+
+        `meanwhile` is called some ten times a second of it: the ring fills while a large file is written.
+        """
         self._looked_at = now
         fresh = self._holds != self._extent()
         if fresh or self._size <= LARGE or now - self._written_at >= LARGE_INTERVALS * self._interval:
-            self.write()
+            # It need not outlive a crash of the machine: the pod does not, and another one follows.
+            self.write(meanwhile, sync=False)
 
-    def write(self) -> None:
+    def write(self, meanwhile: Callable[[], None] = lambda: None, *, sync: bool = True) -> None:
         """Write the file now. What goes wrong is counted and said once."""
         self._holds = self._extent()
         try:
-            self._size = spool.write(self._path, spool.report_chunks(self._recorder), limit=self._limit)
+            chunks = _now_and_then(spool.report_chunks(self._recorder), meanwhile)
+            self._size = spool.write(self._path, chunks, sync=sync, limit=self._limit)
         except spool.SpoolError as error:
             self.errors += 1
             LOG.log(logging.DEBUG if str(error) == self._complaint else logging.ERROR, "no report file: %s", error)
@@ -65,3 +73,13 @@ class ReportFile:
 
     def _extent(self) -> tuple[int, int]:
         return self._recorder.changes, self._recorder.observations
+
+
+def _now_and_then(chunks: Iterator[bytes], meanwhile: Callable[[], None]) -> Iterator[bytes]:
+    """Pass `chunks` on. What `meanwhile` records is in the file or not: the next one has it."""
+    looked = time.monotonic()
+    for chunk in chunks:
+        yield chunk
+        if time.monotonic() - looked >= BREATH:
+            meanwhile()
+            looked = time.monotonic()
