@@ -1,1 +1,1 @@
-"""The kernel side, in C. This package only carries the sources to where snoop_agent.compiler finds them."""
+"""The kernel side, in C. This package only carries the sources to where snoop_agent.sources finds them."""

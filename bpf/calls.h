@@ -8,11 +8,11 @@ BPF_ARRAY(calls32, struct snoop_call, SNOOP_CALLS32);
 static __always_inline __u64 argument(void *regs, __u8 index)
 {
 	switch (index) {
-	case 0: return GET(__u64, regs, pt_regs_di);
-	case 1: return GET(__u64, regs, pt_regs_si);
-	case 2: return GET(__u64, regs, pt_regs_dx);
-	case 3: return GET(__u64, regs, pt_regs_r10);
-	default: return GET(__u64, regs, pt_regs_r8);
+	case 0: return MEMBER(__u64, regs, pt_regs_di);
+	case 1: return MEMBER(__u64, regs, pt_regs_si);
+	case 2: return MEMBER(__u64, regs, pt_regs_dx);
+	case 3: return MEMBER(__u64, regs, pt_regs_r10);
+	default: return MEMBER(__u64, regs, pt_regs_r8);
 	}
 }
 #elif defined(__aarch64__)
@@ -35,24 +35,24 @@ static __always_inline __u64 argument(void *regs, __u8 index)
 /* Whether the current call is one of 32-bit code: its numbers and arguments mean other things. */
 static __always_inline int is_compat(void *task)
 {
-	return (GET(__u32, task, task_struct_thread_info_status) & TS_COMPAT_FLAG) != 0;
+	return (MEMBER(__u32, task, task_struct_thread_info_status) & TS_COMPAT_FLAG) != 0;
 }
 
 static __always_inline __u64 argument32(void *regs, __u8 index)
 {
 	switch (index) {
-	case 0: return GET(__u32, regs, pt_regs_bx);
-	case 1: return GET(__u32, regs, pt_regs_cx);
-	case 2: return GET(__u32, regs, pt_regs_dx);
-	case 3: return GET(__u32, regs, pt_regs_si);
-	default: return GET(__u32, regs, pt_regs_di);
+	case 0: return MEMBER(__u32, regs, pt_regs_bx);
+	case 1: return MEMBER(__u32, regs, pt_regs_cx);
+	case 2: return MEMBER(__u32, regs, pt_regs_dx);
+	case 3: return MEMBER(__u32, regs, pt_regs_si);
+	default: return MEMBER(__u32, regs, pt_regs_di);
 	}
 }
 #else
 #define TIF_32BIT_FLAG (1UL << 22)
 static __always_inline int is_compat(void *task)
 {
-	return (GET(unsigned long, task, task_struct_thread_info_flags) & TIF_32BIT_FLAG) != 0;
+	return (MEMBER(unsigned long, task, task_struct_thread_info_flags) & TIF_32BIT_FLAG) != 0;
 }
 
 static __always_inline __u64 argument32(void *regs, __u8 index)
@@ -66,7 +66,6 @@ static __always_inline __u64 argument_of(int compat, void *regs, __u8 index)
 	return compat ? argument32(regs, index) : argument(regs, index);
 }
 
-#ifndef SNOOP_ATTACH_RAW
 /* The registers with which the current task entered the kernel. The arguments are still where the call left them. */
 static __always_inline void *user_registers(void)
 {
@@ -78,27 +77,37 @@ static __always_inline void *user_registers(void)
 	return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
 #endif
 }
-#endif
 
 /* Counted, so that the report can say that something was not seen. */
 static __always_inline int count_blind(void)
 {
+	void *task = CURRENT_TASK();
+	struct snoop_leaf leaf = {};
+	struct snoop_target *target;
 	struct snoop_counters *count;
-	__u64 container, key = 0;
-	struct snoop_target *target = find_target(&container, &key);
 
-	if (!target || container == target->own)
+	if (!find_leaf(task, 1, &leaf))
 		return 0;
-	count = counters_of(container);
-	if (count && counts(target, (void *)bpf_get_current_task()))
+	target = targets.lookup(&leaf.target);
+	count = counters_of(leaf.slot, leaf.container);
+	if (count && target && counts(target, task))
 		count->blind++;
 	return 0;
 }
 
-#if defined(SNOOP_ATTACH_RAW)
+/* The same for what `e` is about. */
+static __always_inline void count_blind_of(struct scratch *e)
+{
+	struct snoop_counters *count = counters_of(e->agent, e->record.container);
+
+	if (count)
+		count->blind++;
+}
+
+/* Per-call tracepoints do not fire for 32-bit calls. */
+#if defined(SNOOP_ATTACH_VFS) || (defined(SNOOP_ATTACH_RAW) && SNOOP_CALLS32_KNOWN)
 #define SEES_COMPAT 1
 #else
-/* Per-call tracepoints do not fire for 32-bit calls. */
 #define SEES_COMPAT 0
 #endif
 
@@ -128,13 +137,10 @@ static __always_inline __u32 kinds_of_open(__u64 flags)
 	return SNOOP_READ;
 }
 
-/* Take the object behind an open file. 0 if it is none: a pipe, a socket, a memfd. */
-static __always_inline int take_file(struct scratch *e, void *file)
+/* Take the object behind an open file; its mode. */
+static __always_inline __u32 take_file(struct scratch *e, void *file)
 {
-	void *dentry = GET(void *, file, file_f_path_dentry);
-
-	if (is_anonymous(dentry))
-		return 0;
-	take_object(e, GET(void *, file, file_f_path_mnt), dentry);
-	return 1;
+	LOAD_SPAN(e->file, file, file);
+	take_object(e, IN_SPAN(void *, e->file, file, f_path_mnt), IN_SPAN(void *, e->file, file, f_path_dentry));
+	return IN_SPAN(__u32, e->file, file, f_mode);
 }

@@ -3,13 +3,24 @@
 
 BPF_PROG_ARRAY(tails_raw, TAILS);
 
+int snoop_admit_raw(void *ctx)
+{
+	int next = admit_record();
+
+	if (!next)
+		return 0;
+	tails_raw.call(ctx, next);
+	return fail();
+}
+
 int snoop_walk_raw(void *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_raw.call(ctx, TAIL_WALK);
-	tails_raw.call(ctx, TAIL_EMIT);
-	/* Only if the kernel's limit of tail calls is reached. */
-	return count_blind();
+	int next = walk_next();
+
+	if (!next)
+		return 0;
+	tails_raw.call(ctx, next);
+	return fail();
 }
 
 int snoop_emit_raw(void *ctx)
@@ -19,18 +30,26 @@ int snoop_emit_raw(void *ctx)
 	if (!next)
 		return 0;
 	tails_raw.call(ctx, next);
+	return fail();
+}
+
+int snoop_blind_raw(void *ctx)
+{
 	return count_blind();
 }
 
+/* `next`: the tail that is this entry program's next stage. */
 static __always_inline int go_raw(void *ctx, int found, int next)
 {
 	if (found == FOUND_NEW)
-		tails_raw.call(ctx, TAIL_WALK);
-	else if (found == FOUND_SECOND && next)
+		tails_raw.call(ctx, TAIL_ADMIT);
+	else if (found == FOUND_NEXT)
 		tails_raw.call(ctx, next);
+	else if (found == FOUND_BLIND)
+		tails_raw.call(ctx, TAIL_BLIND);
 	else
 		return 0;
-	return count_blind();
+	return fail();
 }
 
 #ifndef SNOOP_ATTACH_VFS
@@ -55,9 +74,9 @@ static __always_inline void remember_places(void *task)
 
 int snoop_fork(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u64 container, key = 0;
+	struct snoop_leaf leaf = {};
 
-	if (find_target(&container, &key))
+	if (find_leaf((void *)bpf_get_current_task(), 1, &leaf))
 		remember_places((void *)ctx->args[1]);
 	return 0;
 }
@@ -175,45 +194,6 @@ static __always_inline int descriptor_of(const char *made_up, const char **rest)
 	return fd;
 }
 
-/* A record about `file`, or about a name alone. FOUND_NOTHING: not ours. FOUND_SECOND: nothing new, but go on. */
-static __always_inline int on_exec(void *task, int dirfd, const char *name, void *file, __u32 flags, int next)
-{
-	struct snoop_target *target;
-	struct scratch *e;
-	__u64 container;
-
-	e = begin(SCRATCH_EXEC, &container, &target);
-	if (!e)
-		return FOUND_NOTHING;
-	if (next == TAIL_SCRIPT) {
-		note_exec(target, task);
-		remember_root(container, target, task);
-		remember_places(task);
-	}
-	e->next = next;
-	e->record.kinds = SNOOP_EXECUTE;
-	e->record.flags = flags;
-	if (name && take_name(e, name, 0)) {
-		hash_name(e);
-		take_base(e, target, task, dirfd);
-	}
-	if (file) {
-		struct snoop_path path = {};
-
-		path_of_mapped(task, file, &path);
-		/* A memfd has no path, but it may have been asked for by the name of a link. */
-		if (!is_anonymous(path.dentry))
-			take_object(e, path.mnt, path.dentry);
-		else if (!name)
-			return FOUND_SECOND;
-	}
-	if (!is_new(e, target, task))
-		return FOUND_SECOND;
-	take_executable(e, task);
-	hand_on(e);
-	return FOUND_NEW;
-}
-
 static __always_inline int is_elf32(void *bprm)
 {
 	__u8 head[5] = {};
@@ -222,105 +202,11 @@ static __always_inline int is_elf32(void *bprm)
 	return head[0] == 0x7f && head[1] == 'E' && head[4] == ELFCLASS32_VALUE;
 }
 
-/* The program as it was asked for. Of a script only its name is known here: the interpreter opens it by a call. */
-int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
-{
-	void *task = (void *)ctx->args[0], *bprm = (void *)ctx->args[2];
-	void *name = GET(void *, bprm, linux_binprm_filename);
-	int script = name != GET(void *, bprm, linux_binprm_interp);
-
-	const char *asked = name;
-	void *file = script ? 0 : GET(void *, bprm, linux_binprm_file);
-	int dirfd = AT_FDCWD_VALUE;
-
-	/* The descriptor is closed by now if it was to be; that of a script is not, for its interpreter opens it. */
-	if (GET(void *, bprm, linux_binprm_fdpath)) {
-		dirfd = descriptor_of(name, &asked);
-		if (script && !asked)
-			file = file_of(task, dirfd);
-	}
-	return go_raw(ctx, on_exec(task, dirfd, asked, file, 0, TAIL_SCRIPT), TAIL_SCRIPT);
-}
-
-/* The interpreter that a script names. */
-int snoop_exec_script(struct bpf_raw_tracepoint_args *ctx)
-{
-	void *task = (void *)ctx->args[0], *bprm = (void *)ctx->args[2];
-	void *name = GET(void *, bprm, linux_binprm_interp);
-	int found = FOUND_SECOND;
-
-#if !SNOOP_CALLS32_KNOWN || !defined(SNOOP_ATTACH_RAW)
-#ifndef SNOOP_ATTACH_VFS
-	if (is_elf32(bprm))
-		count_blind();
-#endif
-#endif
-	if (name != GET(void *, bprm, linux_binprm_filename))
-		found = on_exec(task, AT_FDCWD_VALUE, name, GET(void *, bprm, linux_binprm_file), SNOOP_INTERPRETER,
-				TAIL_CHAIN);
-	return go_raw(ctx, found, TAIL_CHAIN);
-}
-
-/* A script may name a script as its interpreter, and so on. What lies between the first and the last is to be found in
- * the arguments that the kernel put before the first one's name: each interpreter, and what its `#!` line gives it. */
-#define CHAIN_MAX 10
-int snoop_exec_chain(struct bpf_raw_tracepoint_args *ctx)
-{
-	void *task = (void *)ctx->args[0], *bprm = (void *)ctx->args[2], *mm = GET(void *, task, task_struct_mm);
-	void *name = GET(void *, bprm, linux_binprm_filename);
-	struct scratch *e = scratch_of(SCRATCH_EXEC);
-	struct snoop_target *target;
-	__u64 container, asked, next = 0;
-	__u32 told = 0;
-	long length;
-
-#ifndef SNOOP_ATTACH_VFS
-	if (e && name != GET(void *, bprm, linux_binprm_interp) && find_target(&container, &asked)) {
-		if (e->argument) {
-			next = e->argument;
-			told = e->told;
-		} else {
-			next = GET(__u64, mm, mm_struct_arg_start);
-			length = bpf_probe_read_user_str(e->data, SNOOP_NAME_MAX, (void *)next);
-			next = length > 0 ? next + length : 0;
-		}
-		if (told >= CHAIN_MAX)
-			count_blind();
-		e = next && told < CHAIN_MAX ? begin(SCRATCH_EXEC, &container, &target) : 0;
-		if (e && take_name(e, name, 0)) {
-			hash_name(e);
-			asked = e->hash;
-			e->hash = 0;
-			if (take_name(e, (void *)next, 1)) {
-				hash_name(e);
-				length = e->record.lengths[SNOOP_ASKED];
-				if (e->hash != asked) {
-					e->argument = next + length + 1;
-					e->told = told + 1;
-					e->next = TAIL_CHAIN;
-					e->record.kinds = SNOOP_EXECUTE;
-					e->record.flags |= SNOOP_INTERPRETER;
-					take_base(e, target, task, AT_FDCWD_VALUE);
-					/* Others are what a line gives its interpreter: options. */
-					if ((e->data[0] == '/' || e->data[0] == '.') && is_new(e, target, task)) {
-						take_executable(e, task);
-						hand_on(e);
-						return go_raw(ctx, FOUND_NEW, 0);
-					}
-					return go_raw(ctx, FOUND_SECOND, TAIL_CHAIN);
-				}
-			}
-		}
-	}
-#endif
-	return go_raw(ctx, FOUND_SECOND, TAIL_LOADER);
-}
-
 /* The kernel maps the ELF interpreter (ld.so) at AT_BASE of the new program's auxiliary vector. */
-int snoop_exec_loader(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline void *loader_of(void *mm, void *bprm, int *lost)
 {
-	void *task = (void *)ctx->args[0], *mm = GET(void *, task, task_struct_mm), *file;
-	int narrow = is_elf32((void *)ctx->args[2]);
+	int narrow = is_elf32(bprm);
+	void *file;
 	__u64 base = 0, pair[2];
 	__u32 pair32[2];
 
@@ -339,10 +225,131 @@ int snoop_exec_loader(struct bpf_raw_tracepoint_args *ctx)
 			break;
 		}
 	}
+	*lost = 0;
 	if (!base)
 		return 0;
 	file = file_mapped_at(mm, base);
-	if (!file)
-		return count_blind();
-	return go_raw(ctx, on_exec(task, AT_FDCWD_VALUE, 0, file, SNOOP_INTERPRETER, 0), 0);
+	*lost = !file;
+	return file;
+}
+
+enum stage {
+	STAGE_PROGRAM, /* as it was asked for. Of a script only its name is known here: the interpreter opens it by a call */
+	STAGE_SCRIPT,  /* the interpreter that a script names */
+	STAGE_CHAIN,   /* those between that script and the last interpreter */
+	STAGE_LOADER,  /* the ELF interpreter */
+	STAGES
+};
+
+/* A script may name a script as its interpreter, and so on. What lies between the first and the last is to be found in
+ * the arguments that the kernel put before the first one's name: each interpreter, and what its `#!` line gives it. */
+#define CHAIN_MAX 10
+
+/* Take the next of these names. 0: there is none. */
+static __always_inline int take_link(struct scratch *e, void *mm, void *filename, __u64 argument)
+{
+	__u64 asked;
+	long length;
+
+	if (!argument) {
+		argument = GET(__u64, mm, mm_struct_arg_start);
+		length = bpf_probe_read_user_str(e->data, SNOOP_NAME_MAX, (void *)argument);
+		if (length <= 0)
+			return 0;
+		argument += length;
+	}
+	if (!take_name(e, filename, 0))
+		return 0;
+	hash_name(e);
+	asked = e->hash;
+	e->hash = 0;
+	if (!take_name(e, (void *)argument, 1))
+		return 0;
+	hash_name(e);
+	e->argument = argument + e->record.lengths[SNOOP_ASKED] + 1;
+	return e->hash != asked;
+}
+
+int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *task = CURRENT_TASK(), *bprm = (void *)ctx->args[2], *mm = GET(void *, task, task_struct_mm), *file = 0;
+	void *filename = GET(void *, bprm, linux_binprm_filename), *interp = GET(void *, bprm, linux_binprm_interp);
+	struct scratch *e = scratch_of(SCRATCH_EXEC);
+	int dirfd = AT_FDCWD_VALUE, named = 0, blind = 0, script = filename != interp;
+	struct snoop_target *target;
+	const char *name = 0;
+	__u64 argument;
+	__u32 stage, told;
+
+	if (!e)
+		return 0;
+	stage = stage_of(e);
+	argument = e->argument;
+	told = e->told;
+	e = begin(SCRATCH_EXEC);
+	if (!e)
+		return 0;
+	e->record.kinds = SNOOP_EXECUTE;
+	e->next = TAIL_EXEC;
+	e->stage = stage + 1;
+	switch (stage) {
+	case STAGE_PROGRAM:
+		target = target_of(e);
+		if (target) {
+			note_exec(target, task);
+			remember_root(e->record.container, target, task);
+			remember_places(task);
+		}
+		name = filename;
+		file = script ? 0 : GET(void *, bprm, linux_binprm_file);
+		/* The descriptor is closed by now if it was to be; that of a script is not, for its interpreter opens it. */
+		if (GET(void *, bprm, linux_binprm_fdpath)) {
+			dirfd = descriptor_of(filename, &name);
+			if (script && !name)
+				file = file_of(task, dirfd);
+		}
+		break;
+	case STAGE_SCRIPT:
+		e->record.flags = SNOOP_INTERPRETER;
+		blind = !SEES_COMPAT && is_elf32(bprm);
+		if (script) {
+			name = interp;
+			file = GET(void *, bprm, linux_binprm_file);
+		}
+		break;
+	case STAGE_CHAIN:
+#ifndef SNOOP_ATTACH_VFS
+		e->record.flags = SNOOP_INTERPRETER;
+		if (!script)
+			break;
+		blind = told >= CHAIN_MAX;
+		if (!blind && take_link(e, mm, filename, argument)) {
+			e->told = told + 1;
+			e->stage = STAGE_CHAIN;
+			/* Others are what a line gives its interpreter: options. */
+			named = e->data[0] == '/' || e->data[0] == '.';
+		}
+#endif
+		break;
+	default:
+		e->next = 0;
+		file = loader_of(mm, bprm, &blind);
+		e->record.flags = SNOOP_INTERPRETER;
+	}
+	if (blind)
+		count_blind_of(e);
+	if (name && take_name(e, name, 0)) {
+		hash_name(e);
+		named = 1;
+	}
+	if (named)
+		take_base(e, task, dirfd);
+	if (file) {
+		struct snoop_path path = {};
+
+		/* A memfd has no path, but it may have been asked for by the name of a link. */
+		path_of_mapped(task, file, &path);
+		take_object(e, path.mnt, path.dentry);
+	}
+	return go_raw(ctx, (named || file) && is_new(e) ? FOUND_NEW : next_of(e), TAIL_EXEC);
 }

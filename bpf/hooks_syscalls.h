@@ -40,28 +40,26 @@ static __always_inline int on_places(void *task, long result)
 	__u64 place = (__u64)fs;
 	struct places *before = stood.lookup(&place);
 
-	if (result >= 0 && before && GET(void *, fs, fs_struct_root_dentry) != before->root.dentry)
-		count_blind();
 	remember_places(task);
-	return FOUND_NOTHING;
+	return result >= 0 && before && GET(void *, fs, fs_struct_root_dentry) != before->root.dentry ? FOUND_BLIND
+												      : FOUND_NOTHING;
 }
 
-/* FOUND_NEW: a record is ready to be walked and emitted. FOUND_SECOND: not that, but the call has another name. */
-static __always_inline int on_syscall(void *regs, long number, long result, int second)
+/* FOUND_NEW: a record is ready to be admitted and told. FOUND_NEXT: not that, but the call has another name. */
+static __always_inline int on_syscall(void *regs, long number, long result)
 {
-	void *task = (void *)bpf_get_current_task(), *file = 0, *text;
+	void *task = CURRENT_TASK(), *file = 0, *text;
 	struct places *before = 0;
-	struct snoop_target *target;
 	struct snoop_call *call;
 	struct scratch *e;
-	__u64 container, flags = 0;
+	__u64 flags = 0;
 	__u8 name, dirfd_at;
-	int dirfd = AT_FDCWD_VALUE, compat = 0, in_root = 0, unknown = 0, more;
+	int dirfd = AT_FDCWD_VALUE, compat = 0, in_root = 0, unknown = 0, second, more;
 
 	call = call_of(task, number, &compat);
 	if (compat) {
-		if (!SEES_COMPAT || !SNOOP_CALLS32_KNOWN)
-			return count_blind();
+		if (!SEES_COMPAT)
+			return FOUND_BLIND;
 		result = (int)result;
 	}
 	if (!call || !call->how)
@@ -69,8 +67,12 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 	if (call->how == SNOOP_BY_EXEC && result >= 0)
 		return FOUND_NOTHING;
 	if (call->how == SNOOP_BY_BLIND)
-		return result >= 0 ? count_blind() : FOUND_NOTHING;
-	e = begin(SCRATCH_CALL, &container, &target);
+		return result >= 0 ? FOUND_BLIND : FOUND_NOTHING;
+	e = scratch_of(SCRATCH_CALL);
+	if (!e)
+		return FOUND_NOTHING;
+	second = stage_of(e);
+	e = begin(SCRATCH_CALL);
 	if (!e)
 		return FOUND_NOTHING;
 	if (call->how == SNOOP_BY_PLACES)
@@ -79,7 +81,8 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 	/* What a mount starts from is a path if it is a bind mount. */
 	if (call->how == SNOOP_BY_MOUNT && !(argument_of(compat, regs, call->extra) & MS_BIND_FLAG))
 		more = 0;
-	e->next = more ? TAIL_SECOND : 0;
+	e->next = more ? TAIL_CALL : 0;
+	e->stage = 1;
 	e->record.kinds = second && call->how != SNOOP_BY_MOUNT ? SNOOP_CREATE : call->kinds;
 	e->record.error = result < 0 ? result : 0;
 
@@ -89,8 +92,9 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 		file = file_of(task, call->how == SNOOP_BY_RESULT ? result : argument_of(compat, regs, call->name));
 		if (call->how == SNOOP_BY_FCHDIR)
 			remember_places(task);
-		if (!file || !take_file(e, file))
+		if (!file)
 			return FOUND_NOTHING;
+		take_file(e, file);
 	} else {
 		name = second ? call->second : call->name;
 		dirfd_at = second ? call->second_dirfd : call->dirfd;
@@ -98,7 +102,7 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 		if (call->how == SNOOP_BY_SOCKET)
 			text = name_of_socket(text);
 		if (!take_name(e, text, 1))
-			return more ? FOUND_SECOND : FOUND_NOTHING;
+			return next_of(e);
 		hash_name(e);
 		if (call->how == SNOOP_BY_OPEN || call->how == SNOOP_BY_OPENAT2) {
 			if (!e->record.kinds) {
@@ -130,51 +134,51 @@ static __always_inline int on_syscall(void *regs, long number, long result, int 
 		if (unknown)
 			e->record.flags |= SNOOP_BASE_OUTSIDE | SNOOP_ASKED_UNREADABLE;
 		else
-			take_base_of(e, target, task, dirfd, before, in_root);
+			take_base_of(e, task, dirfd, before, in_root);
 		/* They move these directories; so does pivot_root. */
 		if (call->kinds == SNOOP_CHDIR)
 			remember_places(task);
-		/* A link may lead to a pipe (/dev/stdout): that is no file, but the link's name was used. */
-		if (file) {
-			if (GET(__u32, file, file_f_mode) & FMODE_CREATED)
-				e->record.kinds |= SNOOP_CREATE;
-			take_file(e, file);
-		}
+		if (file && take_file(e, file) & FMODE_CREATED)
+			e->record.kinds |= SNOOP_CREATE;
 	}
-	if (!is_new(e, target, task))
-		return more ? FOUND_SECOND : FOUND_NOTHING;
-	take_executable(e, task);
-	hand_on(e);
-	return FOUND_NEW;
+	return is_new(e) ? FOUND_NEW : next_of(e);
 }
 
 #ifdef SNOOP_ATTACH_TRACEPOINT
 BPF_PROG_ARRAY(tails_tp, TAILS);
 
-static __always_inline int go_tp(void *ctx, int found)
+int snoop_admit_tp(void *ctx)
 {
-	if (found == FOUND_NEW)
-		tails_tp.call(ctx, TAIL_WALK);
-	else if (found == FOUND_SECOND)
-		tails_tp.call(ctx, TAIL_SECOND);
-	else
+	int next = admit_record();
+
+	if (!next)
 		return 0;
-	return count_blind();
+	tails_tp.call(ctx, next);
+	return fail();
 }
 
 int snoop_walk_tp(void *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_tp.call(ctx, TAIL_WALK);
-	tails_tp.call(ctx, TAIL_EMIT);
-	return count_blind();
+	int next = walk_next();
+
+	if (!next)
+		return 0;
+	tails_tp.call(ctx, next);
+	return fail();
 }
 
 int snoop_emit_tp(void *ctx)
 {
-	if (!emit_record())
+	int next = emit_record();
+
+	if (!next)
 		return 0;
-	tails_tp.call(ctx, TAIL_SECOND);
+	tails_tp.call(ctx, next);
+	return fail();
+}
+
+int snoop_blind_tp(void *ctx)
+{
 	return count_blind();
 }
 
@@ -185,27 +189,31 @@ struct exit_context {
 	__s64 result;
 };
 
-int snoop_second_tp(struct exit_context *ctx)
-{
-	return go_tp(ctx, on_syscall(user_registers(), ctx->number, ctx->result, 1));
-}
-
 int snoop_sys_exit(struct exit_context *ctx)
 {
-	return go_tp(ctx, on_syscall(user_registers(), ctx->number, ctx->result, 0));
+	int found = on_syscall(user_registers(), ctx->number, ctx->result);
+
+	if (found == FOUND_NEW)
+		tails_tp.call(ctx, TAIL_ADMIT);
+	else if (found == FOUND_NEXT)
+		tails_tp.call(ctx, TAIL_CALL);
+	else if (found == FOUND_BLIND)
+		tails_tp.call(ctx, TAIL_BLIND);
+	else
+		return 0;
+	return fail();
 }
 #else
-int snoop_second_raw(struct bpf_raw_tracepoint_args *ctx)
-{
-	void *regs = (void *)ctx->args[0];
-
-	return go_raw(ctx, on_syscall(regs, GET(long, regs, SNOOP_SYSCALL_NUMBER), ctx->args[1], 1), TAIL_SECOND);
-}
+#ifdef SNOOP_TYPED
+#define REGISTERS(ctx) user_registers()
+#else
+#define REGISTERS(ctx) ((void *)(ctx)->args[0])
+#endif
 
 int snoop_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	void *regs = (void *)ctx->args[0];
+	void *regs = REGISTERS(ctx);
 
-	return go_raw(ctx, on_syscall(regs, GET(long, regs, SNOOP_SYSCALL_NUMBER), ctx->args[1], 0), TAIL_SECOND);
+	return go_raw(ctx, on_syscall(regs, MEMBER(long, regs, SNOOP_SYSCALL_NUMBER), ctx->args[1]), TAIL_CALL);
 }
 #endif

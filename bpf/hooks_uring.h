@@ -73,45 +73,39 @@ static __always_inline void *uring_second(void *command, __u8 operation, int *di
 	return 0;
 }
 
-static __always_inline int on_request(void *request, int second)
+static __always_inline int on_request(void *request)
 {
-	void *task = (void *)bpf_get_current_task(), *command = request + OFF_io_kiocb_cmd, *name;
+	void *task = CURRENT_TASK(), *command = request + OFF_io_kiocb_cmd, *name;
 	__u8 operation = GET(__u8, request, io_kiocb_opcode);
-	struct snoop_target *target;
-	struct scratch *e;
-	int dirfd = AT_FDCWD_VALUE, after = FOUND_NOTHING;
-	__u64 container;
+	int dirfd = AT_FDCWD_VALUE, more, second;
 	__u32 kinds = SNOOP_CREATE;
+	struct scratch *e;
 
-	if (!second && (operation == URING_RENAMEAT || operation == URING_LINKAT || operation == URING_SYMLINKAT))
-		after = FOUND_SECOND;
-	name = second ? uring_second(command, operation, &dirfd) : uring_name(command, operation, &dirfd, &kinds);
-	if (!name || is_error_pointer(name))
-		return after;
-	e = begin(SCRATCH_URING, &container, &target);
+	e = scratch_of(SCRATCH_URING);
 	if (!e)
 		return FOUND_NOTHING;
-	if (!take_name(e, text_of(name), 0))
-		return after;
+	second = stage_of(e);
+	more = !second &&
+	       (operation == URING_RENAMEAT || operation == URING_LINKAT || operation == URING_SYMLINKAT);
+	name = second ? uring_second(command, operation, &dirfd) : uring_name(command, operation, &dirfd, &kinds);
+	if (!more && (!name || is_error_pointer(name)))
+		return FOUND_NOTHING;
+	e = begin(SCRATCH_URING);
+	if (!e)
+		return FOUND_NOTHING;
+	e->next = more ? TAIL_URING : 0;
+	e->stage = 1;
+	if (!name || is_error_pointer(name) || !take_name(e, text_of(name), 0))
+		return next_of(e);
 	hash_name(e);
-	e->next = after == FOUND_SECOND ? TAIL_URING : 0;
 	e->record.kinds = kinds;
 	e->record.flags |= SNOOP_UNCONFIRMED;
-	take_base(e, target, task, dirfd);
-	if (!is_new(e, target, task))
-		return after;
-	take_executable(e, task);
-	hand_on(e);
-	return FOUND_NEW;
-}
-
-int snoop_uring_second(struct bpf_raw_tracepoint_args *ctx)
-{
-	return go_raw(ctx, on_request((void *)ctx->args[SNOOP_URING_ARGUMENT], 1), 0);
+	take_base(e, task, dirfd);
+	return is_new(e) ? FOUND_NEW : next_of(e);
 }
 
 int snoop_uring(struct bpf_raw_tracepoint_args *ctx)
 {
-	return go_raw(ctx, on_request((void *)ctx->args[SNOOP_URING_ARGUMENT], 0), TAIL_URING);
+	return go_raw(ctx, on_request((void *)ctx->args[SNOOP_URING_ARGUMENT]), TAIL_URING);
 }
 #endif

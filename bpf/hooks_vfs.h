@@ -4,11 +4,15 @@
 
 BPF_PROG_ARRAY(tails_open, TAILS);
 
+int snoop_admit_open(__u64 *ctx)
+{
+	tails_open.call(ctx, admit_record());
+	return 0;
+}
+
 int snoop_walk_open(__u64 *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_open.call(ctx, TAIL_WALK);
-	tails_open.call(ctx, TAIL_EMIT);
+	tails_open.call(ctx, walk_next());
 	return 0;
 }
 
@@ -20,11 +24,15 @@ int snoop_emit_open(__u64 *ctx)
 
 BPF_PROG_ARRAY(tails_lookup, TAILS);
 
+int snoop_admit_lookup(__u64 *ctx)
+{
+	tails_lookup.call(ctx, admit_record());
+	return 0;
+}
+
 int snoop_walk_lookup(__u64 *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_lookup.call(ctx, TAIL_WALK);
-	tails_lookup.call(ctx, TAIL_EMIT);
+	tails_lookup.call(ctx, walk_next());
 	return 0;
 }
 
@@ -36,11 +44,15 @@ int snoop_emit_lookup(__u64 *ctx)
 
 BPF_PROG_ARRAY(tails_create, TAILS);
 
+int snoop_admit_create(__u64 *ctx)
+{
+	tails_create.call(ctx, admit_record());
+	return 0;
+}
+
 int snoop_walk_create(__u64 *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_create.call(ctx, TAIL_WALK);
-	tails_create.call(ctx, TAIL_EMIT);
+	tails_create.call(ctx, walk_next());
 	return 0;
 }
 
@@ -52,11 +64,15 @@ int snoop_emit_create(__u64 *ctx)
 
 BPF_PROG_ARRAY(tails_list, TAILS);
 
+int snoop_admit_list(__u64 *ctx)
+{
+	tails_list.call(ctx, admit_record());
+	return 0;
+}
+
 int snoop_walk_list(__u64 *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_list.call(ctx, TAIL_WALK);
-	tails_list.call(ctx, TAIL_EMIT);
+	tails_list.call(ctx, walk_next());
 	return 0;
 }
 
@@ -68,11 +84,15 @@ int snoop_emit_list(__u64 *ctx)
 
 BPF_PROG_ARRAY(tails_map, TAILS);
 
+int snoop_admit_map(__u64 *ctx)
+{
+	tails_map.call(ctx, admit_record());
+	return 0;
+}
+
 int snoop_walk_map(__u64 *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_map.call(ctx, TAIL_WALK);
-	tails_map.call(ctx, TAIL_EMIT);
+	tails_map.call(ctx, walk_next());
 	return 0;
 }
 
@@ -84,11 +104,15 @@ int snoop_emit_map(__u64 *ctx)
 
 BPF_PROG_ARRAY(tails_remove, TAILS);
 
+int snoop_admit_remove(__u64 *ctx)
+{
+	tails_remove.call(ctx, admit_record());
+	return 0;
+}
+
 int snoop_walk_remove(__u64 *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_remove.call(ctx, TAIL_WALK);
-	tails_remove.call(ctx, TAIL_EMIT);
+	tails_remove.call(ctx, walk_next());
 	return 0;
 }
 
@@ -100,11 +124,15 @@ int snoop_emit_remove(__u64 *ctx)
 
 BPF_PROG_ARRAY(tails_rename, TAILS);
 
+int snoop_admit_rename(__u64 *ctx)
+{
+	tails_rename.call(ctx, admit_record());
+	return 0;
+}
+
 int snoop_walk_rename(__u64 *ctx)
 {
-	if (walk_next() == TAIL_WALK)
-		tails_rename.call(ctx, TAIL_WALK);
-	tails_rename.call(ctx, TAIL_EMIT);
+	tails_rename.call(ctx, walk_next());
 	return 0;
 }
 
@@ -123,61 +151,57 @@ static __always_inline int take_filename(struct scratch *e, void *filename)
 	return 1;
 }
 
-static __always_inline int finish(struct scratch *e, struct snoop_target *target, void *task)
+/* The call that led here, or 0: an io_uring's, or the kernel's own. */
+static __always_inline struct snoop_call *call_in_hand(void *task, int *compat)
 {
-	if (!is_new(e, target, task))
+	if (GET(__u32, task, task_struct_flags) & (PF_KTHREAD_FLAG | PF_IO_WORKER_FLAG))
 		return 0;
-	take_executable(e, task);
-	hand_on(e);
-	return 1;
+	return call_of(task, MEMBER(long, user_registers(), SNOOP_SYSCALL_NUMBER), compat);
 }
 
 static __always_inline int on_open(int dfd, void *filename, void *how, void *file)
 {
-	void *task = (void *)bpf_get_current_task();
-	struct snoop_target *target;
+	void *task = CURRENT_TASK();
 	struct scratch *e;
-	__u64 container;
 	__u32 flags, lookup;
+	int compat = 0;
 
-	e = begin(SCRATCH_OPEN, &container, &target);
+	e = begin(SCRATCH_OPEN);
 	if (!e || !take_filename(e, filename))
 		return 0;
 	flags = GET(__u32, how, open_flags_open_flag);
 	e->record.kinds = flags & FMODE_EXEC_FLAG ? SNOOP_EXECUTE : kinds_of_open(flags);
 	lookup = GET(__u32, how, open_flags_lookup_flags);
 	/* A first try of io_uring's, which may not wait: another one follows. */
-	if (lookup & LOOKUP_CACHED_FLAG && (long)file == -EAGAIN_ERROR)
-		return 0;
-	take_base_of(e, target, task, dfd, 0, (lookup & LOOKUP_IN_ROOT_FLAG) != 0);
+	if (lookup & LOOKUP_CACHED_FLAG && (long)file == -EAGAIN_ERROR) {
+		struct snoop_call *call = call_in_hand(task, &compat);
+
+		if (!call || call->how != SNOOP_BY_OPENAT2)
+			return 0;
+	}
+	take_base_of(e, task, dfd, 0, (lookup & LOOKUP_IN_ROOT_FLAG) != 0);
 	if (is_error_pointer(file)) {
 		e->record.error = (long)file;
 	} else {
-		if (GET(__u32, file, file_f_mode) & FMODE_CREATED)
+		if (take_file(e, file) & FMODE_CREATED)
 			e->record.kinds |= SNOOP_CREATE;
-		take_file(e, file);
 	}
-	return finish(e, target, task);
+	return is_new(e);
 }
 
 int snoop_vfs_open(__u64 *ctx)
 {
 	if (on_open(ctx[0], (void *)ctx[1], (void *)ctx[2], (void *)ctx[3]))
-		tails_open.call(ctx, TAIL_WALK);
+		tails_open.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
 /* What the call in hand means to do with a name that it looks up. */
 static __always_inline __u32 kinds_of_lookup(void *task)
 {
-	struct snoop_call *call;
 	int compat = 0;
-	long number;
+	struct snoop_call *call = call_in_hand(task, &compat);
 
-	if (GET(__u32, task, task_struct_flags) & (PF_KTHREAD_FLAG | PF_IO_WORKER_FLAG))
-		return SNOOP_STAT;
-	number = GET(long, user_registers(), SNOOP_SYSCALL_NUMBER);
-	call = call_of(task, number, &compat);
 	if (!call || !call->kinds)
 		return SNOOP_STAT;
 	/* Security modules look a program up once more, by a name that the kernel may have made up. */
@@ -195,19 +219,17 @@ static __always_inline __u32 kinds_of_lookup(void *task)
 
 static __always_inline int on_lookup(int dfd, void *filename, void *path, void *root, int result)
 {
-	void *task = (void *)bpf_get_current_task();
-	struct snoop_target *target;
+	void *task = CURRENT_TASK();
 	struct scratch *e;
-	__u64 container;
 
-	e = begin(SCRATCH_LOOKUP, &container, &target);
+	e = begin(SCRATCH_LOOKUP);
 	if (!e || !take_filename(e, filename))
 		return 0;
 	e->record.kinds = kinds_of_lookup(task);
 	if (!e->record.kinds)
 		return 0;
 	e->record.error = result < 0 ? result : 0;
-	take_base(e, target, task, dfd);
+	take_base(e, task, dfd);
 	if (root && GET(void *, root, path_mnt)) {
 		/* Looked up from a place of the kernel's choice. */
 		LOAD(e->walks[SNOOP_BASE].mnt, root, path_mnt);
@@ -215,57 +237,48 @@ static __always_inline int on_lookup(int dfd, void *filename, void *path, void *
 		e->unkeyed = 1;
 	}
 	if (result >= 0) {
-		void *mnt = GET(void *, path, path_mnt), *dentry = GET(void *, path, path_dentry);
-
-		if (!is_anonymous(dentry))
-			take_object(e, mnt, dentry);
+		take_object(e, GET(void *, path, path_mnt), GET(void *, path, path_dentry));
 	}
-	return finish(e, target, task);
+	return is_new(e);
 }
 
 int snoop_vfs_lookup(__u64 *ctx)
 {
 	if (on_lookup(ctx[0], (void *)ctx[1], (void *)ctx[3], (void *)ctx[4], ctx[5]))
-		tails_lookup.call(ctx, TAIL_WALK);
+		tails_lookup.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
 /* mkdir, mknod, symlink, link, bind: the name that is made. */
 static __always_inline int on_create(int dfd, void *filename, void *dentry)
 {
-	void *task = (void *)bpf_get_current_task();
-	struct snoop_target *target;
+	void *task = CURRENT_TASK();
 	struct scratch *e;
-	__u64 container;
 
-	e = begin(SCRATCH_CREATE, &container, &target);
+	e = begin(SCRATCH_CREATE);
 	if (!e || !take_filename(e, filename))
 		return 0;
 	e->record.kinds = SNOOP_CREATE;
 	e->record.error = is_error_pointer(dentry) ? (long)dentry : 0;
-	take_base(e, target, task, dfd);
-	return finish(e, target, task);
+	take_base(e, task, dfd);
+	return is_new(e);
 }
 
 int snoop_vfs_create(__u64 *ctx)
 {
 	if (on_create(ctx[0], (void *)ctx[1], (void *)ctx[4]))
-		tails_create.call(ctx, TAIL_WALK);
+		tails_create.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
 /* The name by which a call asked for the object in hand: it may hold links. Not known where no call of ours led here. */
-static __always_inline void asked_by_call(struct scratch *e, struct snoop_target *target, void *task, int second)
+static __always_inline void asked_by_call(struct scratch *e, void *task, int second)
 {
-	struct snoop_call *call;
-	__u8 name, dirfd_at;
 	int compat = 0;
-	void *regs;
+	struct snoop_call *call = call_in_hand(task, &compat);
+	void *regs = user_registers();
+	__u8 name, dirfd_at;
 
-	if (GET(__u32, task, task_struct_flags) & (PF_KTHREAD_FLAG | PF_IO_WORKER_FLAG))
-		return;
-	regs = user_registers();
-	call = call_of(task, GET(long, regs, SNOOP_SYSCALL_NUMBER), &compat);
 	if (!call || call->how != SNOOP_BY_NAME || !(call->kinds & SNOOP_MODIFY))
 		return;
 	name = second ? call->second : call->name;
@@ -273,7 +286,7 @@ static __always_inline void asked_by_call(struct scratch *e, struct snoop_target
 	if (name == SNOOP_NO_ARG || !take_name(e, (void *)argument_of(compat, regs, name), 1))
 		return;
 	hash_name(e);
-	take_base(e, target, task, dirfd_at == SNOOP_NO_ARG ? AT_FDCWD_VALUE : (int)argument_of(compat, regs, dirfd_at));
+	take_base(e, task, dirfd_at == SNOOP_NO_ARG ? AT_FDCWD_VALUE : (int)argument_of(compat, regs, dirfd_at));
 }
 
 enum ask { ASK_NOBODY, ASK_FIRST, ASK_SECOND };
@@ -281,22 +294,20 @@ enum ask { ASK_NOBODY, ASK_FIRST, ASK_SECOND };
 /* An object, and perhaps the name that the call in hand has for it. */
 static __always_inline int on_object(int which, __u32 kinds, void *mnt, void *dentry, enum ask ask)
 {
-	void *task = (void *)bpf_get_current_task();
-	struct snoop_target *target;
+	void *task = CURRENT_TASK();
 	struct scratch *e;
-	__u64 container;
 
 	/* A layer's own file, on a mount that nobody sees: overlayfs asks again for what it was asked for. */
 	if (is_error_pointer(GET(void *, mount_of(mnt), mount_mnt_ns)))
 		return 0;
-	e = begin(which, &container, &target);
-	if (!e || is_anonymous(dentry))
+	e = begin(which);
+	if (!e)
 		return 0;
 	e->record.kinds = kinds;
 	if (ask != ASK_NOBODY)
-		asked_by_call(e, target, task, ask == ASK_SECOND);
+		asked_by_call(e, task, ask == ASK_SECOND);
 	take_object(e, mnt, dentry);
-	return finish(e, target, task);
+	return is_new(e);
 }
 
 int snoop_vfs_list(__u64 *ctx)
@@ -305,7 +316,7 @@ int snoop_vfs_list(__u64 *ctx)
 
 	if ((int)ctx[2] >= 0 && on_object(SCRATCH_LIST, SNOOP_LIST, GET(void *, file, file_f_path_mnt),
 					  GET(void *, file, file_f_path_dentry), ASK_NOBODY))
-		tails_list.call(ctx, TAIL_WALK);
+		tails_list.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
@@ -315,7 +326,7 @@ int snoop_vfs_map(__u64 *ctx)
 
 	if (file && !(int)ctx[3] && on_object(SCRATCH_MAP, SNOOP_MAP, GET(void *, file, file_f_path_mnt),
 					      GET(void *, file, file_f_path_dentry), ASK_NOBODY))
-		tails_map.call(ctx, TAIL_WALK);
+		tails_map.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
@@ -325,7 +336,7 @@ int snoop_vfs_unlink(__u64 *ctx)
 	void *directory = (void *)ctx[0];
 
 	if (on_object(SCRATCH_UNLINK, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
-		tails_remove.call(ctx, TAIL_WALK);
+		tails_remove.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
@@ -334,7 +345,7 @@ int snoop_vfs_rmdir(__u64 *ctx)
 	void *directory = (void *)ctx[0];
 
 	if (on_object(SCRATCH_RMDIR, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
-		tails_remove.call(ctx, TAIL_WALK);
+		tails_remove.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
@@ -343,7 +354,7 @@ int snoop_vfs_rename(__u64 *ctx)
 	void *directory = (void *)ctx[0];
 
 	if (on_object(SCRATCH_RENAME, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
-		tails_rename.call(ctx, TAIL_WALK);
+		tails_rename.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 
@@ -353,7 +364,7 @@ int snoop_vfs_renamed(__u64 *ctx)
 	void *directory = (void *)ctx[2];
 
 	if (on_object(SCRATCH_RENAMED, SNOOP_CREATE, GET(void *, directory, path_mnt), (void *)ctx[3], ASK_SECOND))
-		tails_rename.call(ctx, TAIL_WALK);
+		tails_rename.call(ctx, TAIL_ADMIT);
 	return 0;
 }
 

@@ -11,41 +11,39 @@ static __always_inline void *cgroup_of(void *task, __u32 hierarchy)
 	return state ? GET(void *, state, cgroup_subsys_state_cgroup) : 0;
 }
 
-static __always_inline void *node_of(void *task, __u32 hierarchy)
+static __always_inline __u64 id_of(void *cgroup)
 {
-	void *cgroup = cgroup_of(task, hierarchy);
+	void *kn = cgroup ? GET(void *, cgroup, cgroup_kn) : 0;
 
-	return cgroup ? GET(void *, cgroup, cgroup_kn) : 0;
+	return kn ? GET(__u64, kn, kernfs_node_id) : 0;
 }
 
 /* ID of the cgroup's ancestor at a depth; its own at its own depth, 0 below that. */
 static __always_inline __u64 ancestor_of(void *cgroup, __u32 level)
 {
-	__u64 id = 0;
-
 	level &= 63;
 	if (!cgroup || GET(__u32, cgroup, cgroup_level) < level)
 		return 0;
 #ifdef OFF_cgroup_ancestors
-	void *ancestor = 0, *kn;
+	void *ancestor = 0;
 
 	LOAD_AT(ancestor, cgroup + OFF_cgroup_ancestors + level * sizeof(void *));
-	kn = ancestor ? GET(void *, ancestor, cgroup_kn) : 0;
-	if (kn)
-		LOAD(id, kn, kernfs_node_id);
+	return id_of(ancestor);
 #else
+	__u64 id = 0;
+
 	LOAD_AT(id, cgroup + OFF_cgroup_ancestor_ids + level * sizeof(id));
-#endif
 	return id;
+#endif
 }
 
-/* The traced cgroup that a task lives below, and the container's: the target's child on the way down, or the target
- * itself. Cgroups nested in a container are folded into it. 0: not ours. */
-static __always_inline struct snoop_target *find_target_of(void *task, struct snoop_config *config, __u64 *container,
-							   __u64 *key)
+/* Find out the traced cgroup that a task lives below, and its container: the target's child on the way down, or the
+ * target itself. Cgroups nested in a container are folded into it. */
+static __always_inline void find_out(void *task, struct snoop_config *config, struct snoop_leaf *leaf)
 {
 	void *cgroup = cgroup_of(task, config->hierarchy);
 
+	leaf->generation = config->generation;
 	for (int i = 0; i < SNOOP_LEVELS; i++) {
 		struct snoop_target *target;
 		__u64 id;
@@ -56,43 +54,39 @@ static __always_inline struct snoop_target *find_target_of(void *task, struct sn
 		target = id ? targets.lookup(&id) : 0;
 		if (!target)
 			continue;
-		*key = id;
-		*container = target->whole ? id : ancestor_of(cgroup, config->levels[i] + 1);
-		return *container ? target : 0;
+		leaf->target = id;
+		leaf->container = target->whole ? id : ancestor_of(cgroup, config->levels[i] + 1);
+		leaf->slot = target->slot;
+		if (leaf->container == target->own)
+			leaf->container = 0;
+		break;
 	}
-	return 0;
 }
 
-/* The same for the current task, by the helper where the kernel has it: this is what every untraced call pays. */
-static __always_inline struct snoop_target *find_target(__u64 *container, __u64 *key)
+/* Whose a task is: 1 and `leaf`, or 0 if none of ours. What every call of every process on the node pays for is the
+ * look-up of its cgroup. */
+static __always_inline int find_leaf(void *task, int current, struct snoop_leaf *leaf)
 {
 	struct snoop_config *config;
+	struct snoop_leaf *known;
 	int zero = 0;
+	__u64 id;
 
 	config = configs.lookup(&zero);
 	if (!config)
 		return 0;
-#ifdef OFF_cgroup_ancestors
-	if (config->hierarchy)
-		return find_target_of((void *)bpf_get_current_task(), config, container, key);
-	for (int i = 0; i < SNOOP_LEVELS; i++) {
-		struct snoop_target *target;
-		__u64 id;
-
-		if (i >= config->count)
-			break;
-		id = bpf_get_current_ancestor_cgroup_id(config->levels[i]);
-		target = targets.lookup(&id);
-		if (!target)
-			continue;
-		*key = id;
-		*container = target->whole ? id : bpf_get_current_ancestor_cgroup_id(config->levels[i] + 1);
-		return *container ? target : 0;
+	if (current && !config->hierarchy)
+		id = bpf_get_current_cgroup_id();
+	else
+		id = id_of(cgroup_of(task, config->hierarchy));
+	known = leaves.lookup(&id);
+	if (known && known->generation == config->generation) {
+		*leaf = *known;
+	} else {
+		find_out(task, config, leaf);
+		leaves.update(&id, leaf);
 	}
-	return 0;
-#else
-	return find_target_of((void *)bpf_get_current_task(), config, container, key);
-#endif
+	return leaf->container != 0;
 }
 
 /* Runtimes set a container up from inside its cgroup: before the container's first exec they open the host's libc,

@@ -2,65 +2,153 @@
  *
  * A hook fills a scratch's record, walks and key (scratch.h), and asks is_new(). */
 
+/* What a pod's agent makes for itself, and pays for: its ring, the objects seen, counters by container. These are their
+ * shapes, and what an agent that shares nothing uses. */
 BPF_RINGBUF_OUTPUT(ring, SNOOP_RING_PAGES);
-BPF_F_TABLE("lru_hash", struct snoop_key, __u8, seen, SNOOP_SEEN_ENTRIES, 0);
-BPF_F_TABLE("lru_percpu_hash", __u64, struct snoop_counters, counters, 1024, 0);
-BPF_F_TABLE("lru_hash", __u64, __u8, announced, 4096, 0);
+BPF_ARRAY(seen, struct snoop_bucket, SNOOP_BUCKETS);
+BPF_F_TABLE("lru_percpu_hash", __u64, struct snoop_counters, counters, SNOOP_CONTAINERS, 0);
+BPF_ARRAY_OF_MAPS(rings, "ring", SNOOP_TARGETS);
+BPF_ARRAY_OF_MAPS(seens, "seen", SNOOP_TARGETS);
+BPF_ARRAY_OF_MAPS(countings, "counters", SNOOP_TARGETS);
+/* Containers told, and to which run of the agent. */
+BPF_F_TABLE("lru_hash", __u64, __u64, announced, 1024, 0);
 
-static __always_inline struct snoop_counters *counters_of(__u64 container)
+static __always_inline struct snoop_counters *counters_of(__u32 slot, __u64 container)
 {
-	struct snoop_counters *found = counters.lookup(&container);
-	struct snoop_counters none = {};
+	void *counting = countings.lookup(&slot);
+	struct snoop_counters *found, none = {};
 
+	if (!counting)
+		return 0;
+	found = MAP_LOOKUP(counting, &container);
 	if (found)
 		return found;
-	counters.update(&container, &none);
-	return counters.lookup(&container);
+	MAP_UPDATE(counting, &container, &none);
+	return MAP_LOOKUP(counting, &container);
 }
 
-/* 1: new, so walk and emit it. */
-static __always_inline int is_new(struct scratch *e, struct snoop_target *target, void *task)
+static __always_inline struct snoop_bucket *bucket_of(__u32 slot, __u64 fingerprint)
 {
-	struct snoop_counters *count = counters_of(e->record.container);
+	__u32 index = fingerprint >> 40 & (SNOOP_BUCKETS - 1);
+	void *objects = seens.lookup(&slot);
 
-	e->key.container = e->record.container;
-	e->key.ino = e->record.ino;
-	e->key.dev = e->record.dev;
-	e->key.mount = e->record.mount;
-	e->key.kinds = e->record.kinds | e->record.flags << 16;
-	e->key.error = e->record.error;
-	e->key.hash = e->hash;
-	if (!e->unkeyed && seen.lookup(&e->key)) {
-		if (count)
-			count->events++;
+	return objects ? MAP_LOOKUP(objects, &index) : 0;
+}
+
+static __always_inline int was_seen(struct scratch *e)
+{
+	struct snoop_bucket *bucket = bucket_of(e->agent, e->seen);
+	__u64 it = e->seen;
+
+	if (!bucket || e->unkeyed)
 		return 0;
+	return bucket->seen[0] == it || bucket->seen[1] == it || bucket->seen[2] == it || bucket->seen[3] == it ||
+	       bucket->seen[4] == it || bucket->seen[5] == it || bucket->seen[6] == it || bucket->seen[7] == it;
+}
+
+#define TAKE_IF_EMPTY(place)                                                                                           \
+	if (!bucket->seen[place]) {                                                                                    \
+		bucket->seen[place] = e->seen;                                                                         \
+		return;                                                                                                \
 	}
-	if (!counts(target, task)) {
+
+static __always_inline void mark_seen(struct scratch *e)
+{
+	struct snoop_bucket *bucket = bucket_of(e->agent, e->seen);
+	__u32 place = e->seen >> 1 & (SNOOP_BUCKET - 1);
+
+	if (!bucket || e->unkeyed)
+		return;
+	TAKE_IF_EMPTY(0)
+	TAKE_IF_EMPTY(1)
+	TAKE_IF_EMPTY(2)
+	TAKE_IF_EMPTY(3)
+	TAKE_IF_EMPTY(4)
+	TAKE_IF_EMPTY(5)
+	TAKE_IF_EMPTY(6)
+	TAKE_IF_EMPTY(7)
+	bucket->seen[place] = e->seen;
+}
+
+/* That one object hides another has a chance of 1 in 10^14, at 100,000 of them. */
+static __always_inline void take_fingerprint(struct scratch *e)
+{
+	__u64 hash = mix(mix(e->hash, e->object), e->record.container);
+
+	hash = mix(hash, (__u64)(e->record.kinds | e->record.flags << 16) << 32 | (__u32)e->record.error);
+	e->seen = mix(hash, hash >> 32) | 1;
+}
+
+/* What every touch pays for: 1 if it is not among those seen, so that it is handed on to the tails. */
+static __always_inline int is_new(struct scratch *e)
+{
+	struct snoop_counters *count;
+
+	take_fingerprint(e);
+	if (!was_seen(e)) {
+		e->owner = bpf_get_current_pid_tgid();
+		return 1;
+	}
+	count = counters_of(e->agent, e->record.container);
+	if (count)
+		count->events++;
+	return 0;
+}
+
+/* The hook's next stage, or 0. */
+static __always_inline int done_with(struct scratch *e)
+{
+	if (!e->next)
+		e->owner = 0;
+	return e->next;
+}
+
+/* The first tail looks closer. 0: it is not to be told after all. */
+static __always_inline int admit(struct scratch *e)
+{
+	struct snoop_counters *count = counters_of(e->agent, e->record.container);
+	struct snoop_target *target = target_of(e);
+
+	if (e->walks[SNOOP_TARGET].dentry && !describe_object(e)) {
+		/* A link may lead to a pipe (/dev/stdout): that is no file, but the link's name was used. */
+		if (!e->record.lengths[SNOOP_ASKED] && !(e->record.flags & SNOOP_ASKED_UNREADABLE))
+			return 0;
+		take_fingerprint(e);
+		if (was_seen(e)) {
+			if (count)
+				count->events++;
+			return 0;
+		}
+	}
+	if (!target)
+		return 0;
+	if (!counts(target, e->task)) {
 		if (count)
 			count->runtime++;
 		return 0;
 	}
 	if (count)
 		count->events++;
+	take_executable(e, e->task);
 	e->record.time_ns = bpf_ktime_get_boot_ns();
-	e->record.tgid = bpf_get_current_pid_tgid() >> 32;
+	e->record.tgid = GET(__u32, e->task, task_struct_tgid);
 	return 1;
 }
 
 /* Tell the container's cgroup path, leaf first. */
-static __always_inline void announce(struct scratch *e)
+static __always_inline void announce(struct scratch *e, void *told, __u64 epoch)
 {
 	volatile __u32 *used = &e->used;
 	__u64 container = e->record.container, id = 0;
 	struct snoop_config *config;
 	int within = 0, zero = 0;
-	__u8 yes = 1;
-	void *kn;
+	void *cgroup, *kn;
 
 	config = configs.lookup(&zero);
 	if (!config)
 		return;
-	kn = node_of(e->task, config->hierarchy);
+	cgroup = cgroup_of(e->task, config->hierarchy);
+	kn = cgroup ? GET(void *, cgroup, cgroup_kn) : 0;
 	__builtin_memset(&e->record.flags, 0, 12);
 	__builtin_memset(&e->record.lengths, 0, sizeof(e->record.lengths));
 	e->record.type = SNOOP_RECORD_CONTAINER;
@@ -88,31 +176,33 @@ static __always_inline void announce(struct scratch *e)
 		kn = GET(void *, kn, kernfs_node_parent);
 	}
 	e->record.lengths[SNOOP_ASKED] = *used;
-	if (!ring.ringbuf_output(&e->record, sizeof(e->record) + (e->used & SNOOP_DATA_MASK), 0))
-		announced.update(&container, &yes);
+	if (!RING_OUTPUT(told, &e->record, sizeof(e->record) + (e->used & SNOOP_DATA_MASK)))
+		announced.update(&container, &epoch);
 }
 
 /* Write the record out. The hook's next stage, or 0. */
 static __always_inline int emit(struct scratch *e)
 {
-	__u64 container = e->record.container;
-	struct snoop_counters *count = counters.lookup(&container);
-	__u32 size = sizeof(e->record) + (e->used & SNOOP_DATA_MASK), next = e->next;
-	__u8 yes = 1;
+	__u32 slot = e->agent, size = sizeof(e->record) + (e->used & SNOOP_DATA_MASK);
+	__u64 container = e->record.container, *known;
+	struct snoop_counters *count = counters_of(slot, container);
+	struct snoop_target *target = target_of(e);
+	void *told = rings.lookup(&slot);
 
-	if (ring.ringbuf_output(&e->record, size, 0)) {
-		if (count)
-			count->lost++;
-	} else {
-		if (!e->unkeyed)
-			seen.update(&e->key, &yes);
+	if (told && target) {
+		if (RING_OUTPUT(told, &e->record, size)) {
+			if (count)
+				count->lost++;
+			return done_with(e);
+		}
+		mark_seen(e);
 		if (count)
 			count->records++;
-		if (!announced.lookup(&container))
-			announce(e);
+		known = announced.lookup(&container);
+		if (!known || *known != target->epoch)
+			announce(e, told, target->epoch);
 	}
-	e->owner = 0;
-	return next;
+	return done_with(e);
 }
 
 /* The tails' bodies; hooks_*.h wrap them, once for each kind of program that it attaches. */
@@ -120,7 +210,29 @@ static __always_inline int walk_next(void)
 {
 	struct scratch *e = handed_on();
 
-	return e ? walk_some(e) : TAILS;
+	return e ? walk_some(e) : 0;
+}
+
+static __always_inline int admit_record(void)
+{
+	struct scratch *e = handed_on();
+
+	if (!e)
+		return 0;
+	return admit(e) ? TAIL_WALK : done_with(e);
+}
+
+/* Tail calls fail only where the kernel's limit of them is reached; then the record is lost, and that is told. */
+BPF_PERCPU_ARRAY(failures, __u64, 1);
+
+static __always_inline int fail(void)
+{
+	int zero = 0;
+	__u64 *count = failures.lookup(&zero);
+
+	if (count)
+		*count += 1;
+	return 0;
 }
 
 static __always_inline int emit_record(void)

@@ -62,18 +62,27 @@ static __always_inline enum step cursor_step(volatile struct cursor *at, struct 
 	return STEP_NAME;
 }
 
-/* The file behind a descriptor of the current process, or 0. */
+/* The file behind a descriptor of a process, or 0. MEMBER reads as the pointer to the task allows. */
+#define FILE_OF(READ, task, fd)                                                                                        \
+	({                                                                                                             \
+		void *__files = READ(void *, task, task_struct_files), *__file = 0;                                    \
+		void *__table = __files ? READ(void *, __files, files_struct_fdt) : 0;                                 \
+		int __fd = (fd);                                                                                       \
+		if (__table && __fd >= 0 && (__u32)__fd < READ(__u32, __table, fdtable_max_fds))                       \
+			LOAD_AT(__file, GET(__u64, __table, fdtable_fd) + __fd * sizeof(void *));                      \
+		__file;                                                                                                \
+	})
+
+/* Of the current process, by the pointer that CURRENT_TASK() gave. */
 static __always_inline void *file_of(void *task, int fd)
 {
-	void *files = GET(void *, task, task_struct_files);
-	void *table = GET(void *, files, files_struct_fdt);
-	void **slots = GET(void **, table, fdtable_fd);
-	void *file = 0;
+	return FILE_OF(MEMBER, task, fd);
+}
 
-	if (fd < 0 || (__u32)fd >= GET(__u32, table, fdtable_max_fds))
-		return 0;
-	LOAD_AT(file, slots + fd);
-	return file;
+/* Of any other. */
+static __always_inline void *file_of_other(void *task, int fd)
+{
+	return FILE_OF(GET, task, fd);
 }
 
 static __always_inline __u64 mix(__u64 hash, __u64 value)

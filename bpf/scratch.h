@@ -2,10 +2,11 @@
  * What is new goes through tail calls: walk_some() (walk.h), once or twice for each path, and emit() (observe.h), which
  * goes on with the hook's next stage if it has one. */
 
-enum tail { TAIL_WALK, TAIL_EMIT, TAIL_SECOND, TAIL_SCRIPT, TAIL_CHAIN, TAIL_LOADER, TAIL_URING, TAILS };
+enum tail { TAIL_ADMIT = 1, TAIL_WALK, TAIL_EMIT, TAIL_BLIND, TAIL_CALL, TAIL_EXEC, TAIL_URING, TAILS };
 
-/* What a hook found. FOUND_SECOND: nothing new, but the hook has another stage. */
-enum found { FOUND_NOTHING, FOUND_SECOND, FOUND_NEW };
+/* What a hook found. FOUND_NEXT: nothing new, but the hook has another stage. FOUND_BLIND: a way to files that this hook
+ * set cannot follow. */
+enum found { FOUND_NOTHING, FOUND_NEXT, FOUND_NEW, FOUND_BLIND };
 
 /* Each entry program has a scratch of its own on each CPU. A program never runs twice at once on a CPU (the kernel skips
  * it, and counts that), but on kernels that preempt BPF another one may run between its instructions. Tails find the
@@ -21,24 +22,30 @@ enum scratch_of {
 };
 
 struct scratch {
-	struct snoop_key key;
 	struct snoop_path walks[SNOOP_STRINGS];
+	struct snoop_path root; /* of the process */
 	struct cursor cursor;
 	void *task;     /* whose root directory and mount namespace paths are told for */
 	__u64 owner;    /* the thread whose record is on its way through the tails */
 	__u64 target;   /* key of the target */
-	__u64 hash;
+	__u64 seen;     /* fingerprint */
+	__u64 hash;     /* of the name, and what it starts from */
+	__u64 object;   /* of what it led to */
+	__u32 agent;    /* slot of its agent */
 	__u32 used;     /* bytes of data */
 	__u32 start;    /* of the walk in hand */
 	__u32 slot;     /* the walk in hand */
 	__u32 rounds;   /* of that walk so far */
 	__u32 flat;     /* that walk follows the file system, not the mounts */
-	__u32 next;     /* the stage after emit, or 0 */
+	__u32 next;     /* the tail after emit, or 0: the entry program itself, for its next stage */
+	__u32 stage;    /* which one that is */
 	__u32 unkeyed;  /* the base lies too deep to be hashed: every touch is reported */
 	__u32 longest;  /* the lengths of names, or'ed */
 	__u32 told;     /* arguments of a `#!` chain so far */
 	__u32 names;    /* between the base and where its walk stands */
 	__u64 argument; /* the next one's address */
+	__u8 file[SPAN_SIZE_file] __attribute__((aligned(8)));
+	__u8 dentry[SPAN_SIZE_dentry] __attribute__((aligned(8)));
 	struct snoop_record record; /* this and data are what leaves the kernel */
 	char data[SNOOP_DATA_MASK + 1 + SNOOP_SEGMENT_MAX];
 };
@@ -65,47 +72,76 @@ static __always_inline struct scratch *handed_on(void)
 	return 0;
 }
 
-static __always_inline void hand_on(struct scratch *e)
+/* Which stage its entry program is in for this thread: 0 if it begins. */
+static __always_inline __u32 stage_of(struct scratch *e)
 {
+	__u32 stage = e->owner == bpf_get_current_pid_tgid() ? e->stage : 0;
+
+	e->owner = 0;
+	return stage;
+}
+
+/* Have the entry program called once more. */
+static __always_inline void go_on(struct scratch *e, __u32 stage)
+{
+	e->stage = stage;
 	e->owner = bpf_get_current_pid_tgid();
 }
 
-static __always_inline void blank(struct scratch *e, __u64 container, __u64 key, void *task)
+/* Nothing to be told of what is in hand. */
+static __always_inline int next_of(struct scratch *e)
 {
-	__builtin_memset(&e->key, 0, sizeof(e->key));
+	if (!e->next)
+		return FOUND_NOTHING;
+	go_on(e, e->stage);
+	return FOUND_NEXT;
+}
+
+static __always_inline void blank(struct scratch *e, struct snoop_leaf *leaf, void *task)
+{
 	__builtin_memset(&e->walks, 0, sizeof(e->walks));
 	__builtin_memset(&e->record, 0, sizeof(e->record));
 	e->task = task;
 	e->owner = 0;
-	e->target = key;
+	e->target = leaf->target;
+	e->agent = leaf->slot;
 	e->hash = 0;
+	e->object = 0;
 	e->used = 0;
 	e->start = 0;
 	e->slot = SNOOP_BASE;
 	e->rounds = 0;
 	e->flat = 0;
 	e->next = 0;
+	e->stage = 0;
 	e->longest = 0;
 	e->argument = 0;
 	e->told = 0;
 	e->unkeyed = 0;
 	e->record.type = SNOOP_RECORD_OBJECT;
-	e->record.container = container;
+	e->record.container = leaf->container;
 }
 
 /* An empty record for the current task, or 0 if it is none of ours. */
-static __always_inline struct scratch *begin(int which, __u64 *container, struct snoop_target **target)
+static __always_inline struct scratch *begin(int which)
 {
+	void *task = CURRENT_TASK();
+	struct snoop_leaf leaf = {};
 	struct scratch *e;
-	__u64 key = 0;
 
-	*target = find_target(container, &key);
-	if (!*target || *container == (*target)->own)
+	if (!find_leaf(task, 1, &leaf))
 		return 0;
 	e = scratch_of(which);
 	if (e)
-		blank(e, *container, key, (void *)bpf_get_current_task());
+		blank(e, &leaf, task);
 	return e;
+}
+
+static __always_inline struct snoop_target *target_of(struct scratch *e)
+{
+	__u64 key = e->target;
+
+	return targets.lookup(&key);
 }
 
 /* Read the name that was asked for, from user or kernel memory. 0 if there is none to speak of. */
@@ -152,34 +188,36 @@ static __always_inline void hash_name(struct scratch *e)
 /* The base of the name: the root directory if absolute, else the working or the given directory. Its walked path goes
  * into the key of a relative name, since a renamed directory gives the same name another meaning. `before`: what these
  * directories were, if not what they are now. `in_root`: the given directory is the root of this name (openat2). */
-static __always_inline void take_base_of(struct scratch *e, struct snoop_target *target, void *task, int dirfd,
-					 struct places *before, int in_root)
+static __always_inline void take_base_of(struct scratch *e, void *task, int dirfd, struct places *before,
+					 int in_root)
 {
-	struct snoop_path *base = &e->walks[SNOOP_BASE], root;
-	void *fs = GET(void *, task, task_struct_fs), *inode;
+	/* Written to memory and read again: the verifier lets nobody count with a pointer whose type it knows. */
+	volatile struct snoop_path *base = &e->walks[SNOOP_BASE], *root = &e->root;
+	void *fs = MEMBER(void *, task, task_struct_fs);
 	volatile struct cursor *at = &e->cursor;
+	struct snoop_target *target;
 	/* Counted in memory: the verifier follows a register's every value apart. */
 	volatile __u32 *names = &e->names;
-	__u64 ino = 0;
 
 	if (before) {
-		root = before->root;
+		root->mnt = before->root.mnt;
+		root->dentry = before->root.dentry;
 	} else {
-		LOAD(root.mnt, fs, fs_struct_root_mnt);
-		LOAD(root.dentry, fs, fs_struct_root_dentry);
+		root->mnt = MEMBER(void *, fs, fs_struct_root_mnt);
+		root->dentry = MEMBER(void *, fs, fs_struct_root_dentry);
 	}
 	if (e->data[0] == '/' && !in_root) {
-		*base = root;
-		inode = GET(void *, base->dentry, dentry_d_inode);
-		LOAD(ino, inode, inode_i_ino);
-		e->hash = mix(mix(e->hash, ino), (__u64)base->dentry);
+		base->mnt = root->mnt;
+		base->dentry = root->dentry;
+		e->hash = mix(mix(e->hash, (__u64)base->mnt), (__u64)base->dentry);
 		return;
 	}
 	if (before) {
-		*base = before->pwd;
+		base->mnt = before->pwd.mnt;
+		base->dentry = before->pwd.dentry;
 	} else if (dirfd == AT_FDCWD_VALUE) {
-		LOAD(base->mnt, fs, fs_struct_pwd_mnt);
-		LOAD(base->dentry, fs, fs_struct_pwd_dentry);
+		base->mnt = MEMBER(void *, fs, fs_struct_pwd_mnt);
+		base->dentry = MEMBER(void *, fs, fs_struct_pwd_dentry);
 	} else {
 		void *file = file_of(task, dirfd);
 
@@ -187,20 +225,25 @@ static __always_inline void take_base_of(struct scratch *e, struct snoop_target 
 			e->record.flags |= SNOOP_BASE_OUTSIDE;
 			return;
 		}
-		LOAD(base->mnt, file, file_f_path_mnt);
-		LOAD(base->dentry, file, file_f_path_dentry);
+		base->mnt = GET(void *, file, file_f_path_mnt);
+		base->dentry = GET(void *, file, file_f_path_dentry);
 	}
-	if (in_root)
-		root = *base;
-	cursor_start(at, base);
+	if (in_root) {
+		root->mnt = base->mnt;
+		root->dentry = base->dentry;
+	}
+	cursor_start(at, (struct snoop_path *)base);
 	e->unkeyed = 1; /* until the top is reached */
+	target = target_of(e);
+	if (!target)
+		return;
 	*names = 0;
 	for (int i = 0; i < SNOOP_BASE_DEPTH; i++) {
 		void *named = 0;
 		__u64 name_hash = 0;
 		enum step step;
 
-		if (at->dentry == root.dentry && at->mount == mount_of(root.mnt))
+		if (at->dentry == root->dentry && at->mount == mount_of(root->mnt))
 			*(volatile __u32 *)&e->record.below = *names + 1;
 		step = cursor_step(at, target, &named);
 		if (step == STEP_TOP) {
@@ -215,26 +258,44 @@ static __always_inline void take_base_of(struct scratch *e, struct snoop_target 
 	}
 }
 
-static __always_inline void take_base(struct scratch *e, struct snoop_target *target, void *task, int dirfd)
+static __always_inline void take_base(struct scratch *e, void *task, int dirfd)
 {
-	take_base_of(e, target, task, dirfd, 0, 0);
+	take_base_of(e, task, dirfd, 0, 0);
 }
 
-/* What the name led to. Its own name and directory go into the key: an inode has several, and a freed one comes back. */
+/* What the name led to. Its own name and directory go into the fingerprint: an inode has several, and a freed one, or a
+ * freed dentry, comes back as another. */
 static __always_inline void take_object(struct scratch *e, void *mnt, void *dentry)
 {
-	void *inode = GET(void *, dentry, dentry_d_inode);
-	void *sb = GET(void *, dentry, dentry_d_sb);
-	__u64 name = 0;
+	volatile struct snoop_path *path = &e->walks[SNOOP_TARGET];
+	__u64 hash;
 
-	LOAD(name, dentry, dentry_d_name);
-	e->hash = mix(mix(e->hash, GET(__u64, dentry, dentry_d_parent)), name);
-
-	e->walks[SNOOP_TARGET].mnt = mnt;
-	e->walks[SNOOP_TARGET].dentry = dentry;
+	LOAD_SPAN(e->dentry, dentry, dentry);
+	path->mnt = mnt;
+	path->dentry = dentry;
+	hash = mix((__u64)path->dentry, (__u64)path->mnt);
+	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, d_parent));
+	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, d_name));
+	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, d_inode));
+	e->object = hash;
 	e->record.flags |= SNOOP_RESOLVED;
+}
+
+/* What is told of the object. 0: pipes, sockets, memfds and anonymous inodes have no place in any tree. */
+static __always_inline int describe_object(struct scratch *e)
+{
+	void *dentry = e->walks[SNOOP_TARGET].dentry, *mnt = e->walks[SNOOP_TARGET].mnt;
+	void *inode, *sb = GET(void *, dentry, dentry_d_sb);
+
+	if (GET(unsigned long, sb, super_block_s_flags) & SB_NOUSER) {
+		e->walks[SNOOP_TARGET].dentry = 0;
+		e->record.flags &= ~SNOOP_RESOLVED;
+		e->object = 0;
+		return 0;
+	}
 	LOAD(e->record.dev, sb, super_block_s_dev);
 	LOAD(e->record.mount, mount_of(mnt), mount_mnt_id);
+	inode = GET(void *, dentry, dentry_d_inode);
 	if (inode) {
 		__u16 mode = 0;
 
@@ -242,14 +303,7 @@ static __always_inline void take_object(struct scratch *e, void *mnt, void *dent
 		LOAD(mode, inode, inode_i_mode);
 		e->record.mode = mode;
 	}
-}
-
-/* Pipes, sockets, memfds and anonymous inodes have no place in any tree. */
-static __always_inline int is_anonymous(void *dentry)
-{
-	void *sb = GET(void *, dentry, dentry_d_sb);
-
-	return (GET(unsigned long, sb, super_block_s_flags) & SB_NOUSER) != 0;
+	return 1;
 }
 
 static __always_inline void take_executable(struct scratch *e, void *task)

@@ -7,8 +7,9 @@
 #include "snoop.h"
 #include "kernel.h"
 
-BPF_HASH(targets, __u64, struct snoop_target, 64);
+BPF_HASH(targets, __u64, struct snoop_target, SNOOP_TARGETS);
 BPF_ARRAY(configs, struct snoop_config, 1);
+BPF_F_TABLE("lru_hash", __u64, struct snoop_leaf, leaves, 4096, 0);
 struct executable_key {
 	__u64 ino;
 	__u64 dev;

@@ -1,7 +1,7 @@
 /* Records and limits shared with user space: snoop_agent/wire.py mirrors this file, and a test compares the two.
  * Padding is explicit, nothing is packed: sizes and offsets are the same for every compiler. */
 
-#define SNOOP_FORMAT 2          /* of the records: part of what names a pinned set of programs */
+#define SNOOP_FORMAT 3          /* of the records: part of what names a pinned set of programs */
 #define SNOOP_NAME_MAX 4096     /* bytes of one string, PATH_MAX with its NUL */
 #define SNOOP_DATA_MASK 0x3fff  /* four strings of SNOOP_NAME_MAX */
 #define SNOOP_SEGMENT_MAX 256   /* a file name and its separator */
@@ -99,9 +99,18 @@ struct snoop_target {
 	__u64 root_mnt;    /* with root_dentry: where walks end, if not at the top of the mount namespace */
 	__u64 root_dentry;
 	__u32 keep_root;   /* 1: the first exec's root directory becomes that end */
-	__u32 pad2;
+	__u32 slot;        /* of its agent's ring, seen objects and counters */
 	__u64 runtime_ns; /* the container runtime's mount namespace: who lives there does not count. 0: unknown */
 	__u64 runtime_root; /* its root directory: who has that in another namespace is one of its hooks */
+	__u64 epoch;       /* names the agent's run: each is told the containers anew */
+};
+
+/* Which container a cgroup belongs to, remembered. */
+struct snoop_leaf {
+	__u64 target;    /* key of the traced cgroup; 0: none of ours */
+	__u64 container; /* 0: none, or the agent itself */
+	__u32 slot;
+	__u32 generation; /* of the configuration for which this was found out */
 };
 
 /* Depths of the traced cgroups below the hierarchy's root: pods of different QoS classes lie at different ones. */
@@ -111,6 +120,9 @@ struct snoop_config {
 	__u32 count;
 	__u32 levels[SNOOP_LEVELS];
 	__u32 hierarchy; /* 0: v2; N + 1: that of v1's controller N (enum cgroup_subsys_id) */
+	__u32 generation; /* grows with each change of the targets: what was remembered of cgroups is void then */
+	__u32 pad;
+	__u64 root;      /* the hierarchy (a kernel address) */
 };
 
 /* Where the asking process lives: its cgroups from the leaf to the root. `hierarchy`, as above, is the question. */
@@ -123,6 +135,7 @@ struct snoop_cgroup {
 struct snoop_whereabouts {
 	__u32 hierarchy;
 	__u32 pad;
+	__u64 root;       /* the hierarchy itself, as in struct snoop_config */
 	__u64 runtime_ns; /* the mount namespace of the nearest ancestor that lives in another one; 0: none does */
 	__u64 runtime_root; /* and its root directory (a dentry) */
 	struct snoop_cgroup cgroups[SNOOP_CGROUP_DEPTH];
@@ -137,15 +150,11 @@ struct snoop_counters {
 	__u64 blind;   /* ways to files that this hook set cannot follow: 32-bit code, io_uring, file handles */
 };
 
-/* A seen object. */
-struct snoop_key {
-	__u64 container;
-	__u64 ino;
-	__u64 hash; /* of the asked path, and of its base's walked path if relative */
-	__u32 dev;
-	__u32 mount;
-	__u32 kinds;
-	__s32 error;
+/* What has been seen: fingerprints of objects, in buckets of one cache line. A new one takes an empty place or another's:
+ * what is forgotten may be told twice, never hidden. */
+#define SNOOP_BUCKET 8
+struct snoop_bucket {
+	__u64 seen[SNOOP_BUCKET];
 };
 
 /* The sweep over what is there before the hooks are: user space runs a program again and again and reads this. */
@@ -171,6 +180,6 @@ struct snoop_sweep {
 	__u64 next;  /* where SNOOP_SWEEP_NEXT goes on */
 	__u64 first; /* where it began */
 	__u32 done;  /* 1: nothing follows */
-	__u32 pad;
+	__u32 slot;  /* whose containers are asked for */
 	struct snoop_held_task tasks[SNOOP_SWEEP_TASKS];
 };

@@ -17,14 +17,12 @@ static __always_inline int lives(void *task)
 
 int snoop_sweep(void *ctx)
 {
-	struct snoop_config *config;
 	struct snoop_sweep *sweep;
 	void *task, *next;
 	int zero = 0;
 
 	sweep = sweeps.lookup(&zero);
-	config = configs.lookup(&zero);
-	if (!sweep || !config)
+	if (!sweep)
 		return 0;
 	if (!sweep->first) {
 		task = (void *)bpf_get_current_task();
@@ -36,16 +34,15 @@ int snoop_sweep(void *ctx)
 	sweep->count = 0;
 	sweep->done = 0;
 	for (int i = 0; i < SNOOP_SWEEP_TASKS; i++) {
-		__u64 container = 0, key = 0;
-		struct snoop_target *target = find_target_of(task, config, &container, &key);
+		struct snoop_leaf leaf = {};
 
-		if (target && container != target->own && lives(task)) {
+		if (find_leaf(task, 0, &leaf) && leaf.slot == sweep->slot && lives(task)) {
 			struct snoop_held_task *held = &sweep->tasks[sweep->count & (SNOOP_SWEEP_TASKS - 1)];
 			void *files = GET(void *, task, task_struct_files);
 			void *table = files ? GET(void *, files, files_struct_fdt) : 0;
 
 			held->task = (__u64)task;
-			held->container = container;
+			held->container = leaf.container;
 			held->tgid = GET(__u32, task, task_struct_tgid);
 			held->fds = table ? GET(__u32, table, fdtable_max_fds) : 0;
 			LOAD(held->name, task, task_struct_comm);
@@ -67,27 +64,24 @@ int snoop_sweep(void *ctx)
 int snoop_held(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *task, *mm, *file = 0, *vma;
-	struct snoop_config *config;
-	struct snoop_target *target;
+	struct snoop_leaf leaf = {};
 	struct snoop_path path = {};
 	struct snoop_sweep *sweep;
-	__u64 container = 0, key = 0, last;
+	__u64 last;
 	struct scratch *e;
 	__u32 kinds = SNOOP_HELD;
 	int zero = 0;
 
 	sweep = sweeps.lookup(&zero);
-	config = configs.lookup(&zero);
-	if (!sweep || !config)
+	if (!sweep)
 		return 0;
 	task = (void *)sweep->task;
-	target = find_target_of(task, config, &container, &key);
 	e = scratch_of(SCRATCH_SWEEP);
-	if (!target || container == target->own || !e) {
+	if (!e || !find_leaf(task, 0, &leaf)) {
 		sweep->done = 1;
 		return 0;
 	}
-	blank(e, container, key, task);
+	blank(e, &leaf, task);
 	mm = GET(void *, task, task_struct_mm);
 	if (sweep->step == SNOOP_SWEEP_PLACE && sweep->at) {
 		void *fs = GET(void *, task, task_struct_fs);
@@ -106,7 +100,7 @@ int snoop_held(struct bpf_raw_tracepoint_args *ctx)
 	} else if (sweep->step == SNOOP_SWEEP_FILE) {
 		__u32 mode;
 
-		file = file_of(task, sweep->at);
+		file = file_of_other(task, sweep->at);
 		mode = file ? GET(__u32, file, file_f_mode) : 0;
 		kinds |= mode & FMODE_READ_FLAG ? SNOOP_READ : 0;
 		kinds |= mode & FMODE_WRITE_FLAG ? SNOOP_WRITE : 0;
@@ -124,15 +118,12 @@ int snoop_held(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (file)
 		path_of_mapped(task, file, &path);
-	if (!path.dentry || is_anonymous(path.dentry))
+	if (!path.dentry)
 		return 0;
 	e->record.kinds = kinds;
 	take_object(e, path.mnt, path.dentry);
-	if (!is_new(e, target, task))
+	if (!is_new(e))
 		return 0;
-	e->record.tgid = GET(__u32, task, task_struct_tgid);
-	take_executable(e, task);
-	hand_on(e);
-	tails_raw.call(ctx, TAIL_WALK);
+	tails_raw.call(ctx, TAIL_ADMIT);
 	return 0;
 }

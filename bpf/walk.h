@@ -47,7 +47,8 @@ static __always_inline int within_root(void *mnt, void *top)
 /* Begin the walk of e->slot. 0: there is nothing to walk. */
 static __always_inline int walk_begin(struct scratch *e, struct snoop_target *target)
 {
-	struct snoop_path *path = &e->walks[e->slot & 3];
+	/* Read anew, and bounded anew: the compiler would infer what the verifier does not. */
+	struct snoop_path *path = &e->walks[*(volatile __u32 *)&e->slot & 3];
 	volatile struct cursor *at = &e->cursor;
 
 	if (!path->dentry)
@@ -97,23 +98,21 @@ static __always_inline void walk_end(struct scratch *e, struct snoop_target *tar
 static __always_inline int walk_some(struct scratch *e)
 {
 	volatile struct cursor *at = &e->cursor;
-	volatile __u32 *used = &e->used, *longest = &e->longest;
-	struct snoop_target *target;
-	__u64 id = e->target;
+	volatile __u32 *used = &e->used, *longest = &e->longest, *slot = &e->slot;
+	struct snoop_target *target = target_of(e);
 	__u32 done = 0, full = 0;
 
-	target = targets.lookup(&id);
 	if (!target)
 		return TAIL_EMIT;
 	if (!e->rounds) {
 		for (int i = 0; i < SNOOP_STRINGS; i++) {
-			if (e->slot >= SNOOP_STRINGS)
+			if (*slot >= SNOOP_STRINGS)
 				return TAIL_EMIT;
 			if (walk_begin(e, target))
 				break;
-			e->slot++;
+			*slot += 1;
 		}
-		if (e->slot >= SNOOP_STRINGS)
+		if (*slot >= SNOOP_STRINGS)
 			return TAIL_EMIT;
 	}
 	for (int i = 0; i < SNOOP_WALK_MAX; i++) {

@@ -6,14 +6,16 @@ BPF_ARRAY(whereabouts, struct snoop_whereabouts, 1);
 
 int snoop_whereabouts(void *ctx)
 {
-	void *task = (void *)bpf_get_current_task(), *mine = mount_namespace_of(task), *theirs, *kn;
+	void *task = (void *)bpf_get_current_task(), *mine = mount_namespace_of(task), *theirs, *cgroup, *kn;
 	struct snoop_whereabouts *here;
 	int zero = 0;
 
 	here = whereabouts.lookup(&zero);
 	if (!here)
 		return 0;
-	kn = node_of(task, here->hierarchy);
+	cgroup = cgroup_of(task, here->hierarchy);
+	here->root = cgroup ? GET(__u64, cgroup, cgroup_root) : 0;
+	kn = cgroup ? GET(void *, cgroup, cgroup_kn) : 0;
 	for (int i = 0; i < SNOOP_CGROUP_DEPTH; i++) {
 		void *name;
 
@@ -40,5 +42,21 @@ int snoop_whereabouts(void *ctx)
 			break;
 		}
 	}
+	return 0;
+}
+
+/* The end of a traced cgroup. Whoever should have said so may have been killed. */
+int snoop_rmdir(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *cgroup = (void *)ctx->args[0];
+	struct snoop_config *config;
+	int zero = 0;
+	__u64 id;
+
+	config = configs.lookup(&zero);
+	if (!config || GET(__u64, cgroup, cgroup_root) != config->root)
+		return 0;
+	id = id_of(cgroup);
+	targets.delete(&id);
 	return 0;
 }

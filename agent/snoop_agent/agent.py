@@ -104,6 +104,7 @@ class Agent:
             outbox=delivery.waiting if delivery else 0,
             gaps=recorder.gaps,
             tracing=self._tracer is not None,
+            shared=self._tracer is not None and self._tracer.shared,
             hooks=recorder.about.agent.hooks,
             attach=recorder.about.agent.attach,
             ready=self._tracer is not None or self._given_up,
@@ -217,7 +218,12 @@ class Agent:
         if deliver and self._delivery is not None:
             self._delivery.act(now)
         if report:
-            self._report.act(now)
+            self._report.act(now, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Take what the ring holds, without waiting for more."""
+        if self._tracer is not None:
+            self._recorder.record(self._poll(self._tracer, 0))
 
     def _ask_tracer(self) -> None:
         if self._tracer is None:

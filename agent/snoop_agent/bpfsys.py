@@ -1,7 +1,6 @@
-"""The system calls of tracing, by ctypes: bpf(2) on maps and programs, perf_event_open(2), and a ring buffer's reader.
+"""The system calls of tracing, by ctypes: bpf(2) on maps, programs, links and their names, and perf_event_open(2).
 
-Nothing here loads LLVM: the ring buffer comes from libbcc_bpf (450 kB), the rest are bare system calls. Layouts are
-those of include/uapi/linux/bpf.h and perf_event.h. Failures raise OSError.
+Layouts are those of include/uapi/linux/bpf.h and perf_event.h. Failures raise OSError.
 """
 
 import contextlib
@@ -11,22 +10,46 @@ import fcntl
 import os
 import platform
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _SYS_BPF, _SYS_PERF_EVENT_OPEN = {"x86_64": (321, 298), "aarch64": (280, 241)}.get(platform.machine(), (0, 0))
 
-_MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 1, 2, 3, 4
-_PROG_LOAD, _PROG_TEST_RUN, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 10, 15, 17
+_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
+_PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_TEST_RUN, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 6, 7, 10, 15, 17
+_LINK_CREATE = 28
+MAP_ARRAY, MAP_LRU_PERCPU_HASH, MAP_RINGBUF = 2, 10, 27
 PROGRAM_TRACEPOINT, PROGRAM_RAW_TRACEPOINT, PROGRAM_TRACING = 5, 17, 26
-TRACE_FEXIT = 25
+TRACE_FEXIT, _PERF_EVENT = 25, 41
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_EVENT_IOC_ENABLE, _PERF_EVENT_IOC_SET_BPF = 0x2400, 0x40042408
 
 _u32, _u64 = ctypes.c_uint32, ctypes.c_uint64
 _S = TypeVar("_S", bound=ctypes.Structure)
+
+
+class _Map(ctypes.Structure):
+    _fields_ = (
+        ("map_type", _u32),
+        ("key_size", _u32),
+        ("value_size", _u32),
+        ("max_entries", _u32),
+        ("map_flags", _u32),
+        ("inner_map_fd", _u32),
+        ("numa_node", _u32),
+        ("map_name", ctypes.c_char * 16),
+    )
+
+
+class _Object(ctypes.Structure):
+    _fields_ = (("pathname", _u64), ("bpf_fd", _u32), ("file_flags", _u32))
+
+
+class _Link(ctypes.Structure):
+    _fields_ = (("prog_fd", _u32), ("target_fd", _u32), ("attach_type", _u32), ("flags", _u32))
 
 
 class _Element(ctypes.Structure):
@@ -122,6 +145,23 @@ def _address(value: Any) -> int:
     return ctypes.addressof(value)
 
 
+def map_create(kind: int, name: str, key_size: int, value_size: int, entries: int) -> int:
+    """Make a map. `entries`: of a ring buffer its bytes, a power of two of whole pages."""
+    return _bpf(_MAP_CREATE, _Map(kind, key_size, value_size, entries, map_name=name.encode()[:15]))
+
+
+def pin(path: Path, descriptor: int) -> None:
+    """Give a map, program or link a name in a bpffs: it lives until that is removed."""
+    text = ctypes.create_string_buffer(os.fsencode(path))
+    _bpf(_OBJ_PIN, _Object(_address(text), descriptor))
+
+
+def pinned(path: Path) -> int:
+    """Open what has that name."""
+    text = ctypes.create_string_buffer(os.fsencode(path))
+    return _bpf(_OBJ_GET, _Object(_address(text)))
+
+
 def map_update(map_fd: int, key: Any, value: Any) -> None:
     """Set `key` (a ctypes value) to `value`."""
     _bpf(_MAP_UPDATE, _Element(map_fd, 0, _address(key), _address(value), 0))
@@ -130,6 +170,15 @@ def map_update(map_fd: int, key: Any, value: Any) -> None:
 def map_delete(map_fd: int, key: Any) -> None:
     """Remove `key`. OSError (ENOENT) if it is not there."""
     _bpf(_MAP_DELETE, _Element(map_fd, 0, _address(key), 0, 0))
+
+
+def map_discard(map_fd: int, key: Any) -> None:
+    """Remove `key`, if it is there."""
+    try:
+        map_delete(map_fd, key)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
 
 
 def map_lookup(map_fd: int, key: Any, value: _S | ctypes.Array[Any]) -> bool:
@@ -203,8 +252,11 @@ def attach_raw_tracepoint(program_fd: int, name: str) -> int:
     return _bpf(_RAW_TRACEPOINT_OPEN, _RawTracepoint(_address(text), program_fd, 0, 0))
 
 
-def attach_tracepoint(program_fd: int, identifier: int) -> int:
-    """Attach to the tracepoint of that number, on every CPU; the descriptor returned holds the attachment."""
+def attach_tracepoint(program_fd: int, identifier: int, *, link: bool = False) -> int:
+    """Attach to the tracepoint of that number, on every CPU; the descriptor returned holds the attachment.
+
+    `link`: it is one that can be pinned (5.15).
+    """
     attribute = _PerfEventAttr(_PERF_TYPE_TRACEPOINT, ctypes.sizeof(_PerfEventAttr), identifier, 1)
     # A tracepoint's BPF programs run on every CPU, whichever one the event is opened on.
     opened = _libc.syscall(_SYS_PERF_EVENT_OPEN, ctypes.byref(attribute), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC)
@@ -212,6 +264,11 @@ def attach_tracepoint(program_fd: int, identifier: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     try:
+        if link:
+            made = _bpf(_LINK_CREATE, _Link(program_fd, opened, _PERF_EVENT))
+            fcntl.ioctl(opened, _PERF_EVENT_IOC_ENABLE, 0)
+            os.close(opened)
+            return made
         fcntl.ioctl(opened, _PERF_EVENT_IOC_SET_BPF, program_fd)
         fcntl.ioctl(opened, _PERF_EVENT_IOC_ENABLE, 0)
     except OSError:
@@ -242,50 +299,3 @@ def possible_cpus() -> int:
     with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:  # noqa: PTH123 - sysfs, one line
         last = file.read().strip().split(",")[-1].split("-")[-1]
     return int(last) + 1
-
-
-class RingBuffer:
-    """Reads a BPF ring buffer: `poll` gives the records as bytes, oldest first."""
-
-    _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-
-    def __init__(self, map_fd: int, batch: int = 4096) -> None:
-        try:
-            self._library = ctypes.CDLL("libbcc_bpf.so.0", use_errno=True)
-        except OSError as error:
-            raise OSError(errno.ENOENT, "libbcc_bpf.so.0 is not installed: apt-get install python3-bpfcc") from error
-        library = self._library
-        library.bpf_new_ringbuf.restype = ctypes.c_void_p
-        library.bpf_new_ringbuf.argtypes = [ctypes.c_int, self._CALLBACK, ctypes.c_void_p]
-        library.bpf_poll_ringbuf.argtypes = [ctypes.c_void_p, ctypes.c_int]
-        library.bpf_consume_ringbuf.argtypes = [ctypes.c_void_p]
-        library.bpf_free_ringbuf.argtypes = [ctypes.c_void_p]
-        library.bpf_free_ringbuf.restype = None
-        self._records: list[bytes] = []
-        self._batch = batch
-        self._callback = self._CALLBACK(self._take)
-        self._ring = library.bpf_new_ringbuf(map_fd, self._callback, None)
-        if not self._ring:
-            number = ctypes.get_errno()
-            raise OSError(number, f"cannot map the ring buffer: {os.strerror(number)}")
-
-    def _take(self, _context: int, data: int, size: int) -> int:
-        self._records.append(ctypes.string_at(data, size))
-        # A negative answer ends the round after this record; libbpf has already moved past it.
-        return -errno.EAGAIN if len(self._records) >= self._batch else 0
-
-    def poll(self, timeout_s: float) -> list[bytes]:
-        """Wait up to `timeout_s` seconds for records; return about `batch` of them at most."""
-        result = self._library.bpf_consume_ringbuf(self._ring)
-        if not self._records and timeout_s > 0:
-            result = self._library.bpf_poll_ringbuf(self._ring, int(timeout_s * 1000))
-        if result < 0 and result not in (-errno.EAGAIN, -errno.EINTR):
-            raise OSError(-result, os.strerror(-result))
-        taken, self._records = self._records, []
-        return taken
-
-    def close(self) -> None:
-        """Unmap the ring."""
-        if self._ring:
-            self._library.bpf_free_ringbuf(self._ring)
-            self._ring = None

@@ -48,7 +48,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "nsproxy": ("mnt_ns",),
     "css_set": ("dfl_cgrp", "subsys"),
     "cgroup_subsys_state": ("cgroup",),
-    "cgroup": ("kn", "level"),
+    "cgroup": ("kn", "level", "root"),
     "kernfs_node": ("id", "name"),
     "linux_binprm": ("filename", "fdpath", "interp", "file", "buf"),
     "vm_area_struct": ("vm_start", "vm_end", "vm_file"),
@@ -102,6 +102,11 @@ EITHER = (
         ("mm_struct", "mmap"),
     ),
 )
+# Read in one go: of these structs, all that lies between the first and the last of these members.
+SPANS: dict[str, tuple[str, ...]] = {
+    "file": ("f_path.mnt", "f_path.dentry", "f_mode"),
+    "dentry": ("d_parent", "d_name", "d_inode"),
+}
 ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
         "pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax", "bx", "cx"),
@@ -302,6 +307,12 @@ def offsets_header(btf: Btf, architecture: str) -> str:
             lines += _macros(f"{owner}_{name}", options[0])
         elif required:
             raise KernelError(f"this kernel has none of {owner}.{{{','.join(candidates)}}}; please report its version")
+    for owner, members in SPANS.items():
+        parts = [member for path in members if (member := btf.member(owner, path)) is not None]
+        low = min(part.offset for part in parts)
+        # d_name is read as the number that it begins with: hash and length.
+        high = max(part.offset + min(part.size, 8) for part in parts)
+        lines += [f"#define SPAN_{owner} {low}", f"#define SPAN_SIZE_{owner} {high - low}"]
     for choices in EITHER:
         if not any(btf.member(owner, path) for owner, path in choices):
             words = " or ".join(f"{owner}.{path}" for owner, path in choices)
@@ -327,6 +338,30 @@ def version() -> tuple[int, int]:
 def release() -> str:
     """Name the kernel as `uname -r` does."""
     return os.uname().release
+
+
+def is_preemptible() -> bool:
+    """Whether kernel code, BPF programs included, may be preempted here. True if that cannot be told."""
+    return preempts(os.uname().version, _text("/sys/kernel/debug/sched/preempt"), _text("/proc/cmdline"))
+
+
+def preempts(built: str, mode: str, command_line: str) -> bool:
+    """Judge by `uname -v`, the scheduler's debug file (may be empty: a pod does not see it) and the command line."""
+    if "PREEMPT" not in built:
+        return False
+    if "PREEMPT_DYNAMIC" not in built:
+        return True
+    # The mode in force stands in brackets: `none (voluntary) full lazy`.
+    told = re.search(r"\((\w+)\)", mode)
+    chosen = told[1] if told else next(iter(re.findall(r"(?:^|\s)preempt=(\w+)", command_line)[::-1]), "")
+    return chosen not in ("none", "voluntary")
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39

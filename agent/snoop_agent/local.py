@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snoop_agent import kernel, spool, tracer
-from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Plan
+from snoop_agent import kernel, spool, subject, tracer
 from snoop_agent.owncgroup import CgroupError, OwnCgroup
+from snoop_agent.plan import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Plan
 from snoop_agent.recorder import Recorder
 from snoop_agent.settings import DEFAULT_EXCLUDE
 from snoop_agent.tracing import Tracer
@@ -174,10 +174,10 @@ class _Session:
         self._write()
         return Outcome(status, seconds, self._report(), self._warnings)
 
-    def _subject(self, here: tracer.Whereabouts) -> tracer.Subject:
+    def _subject(self, here: subject.Whereabouts) -> subject.Subject:
         if here.hierarchy != self._hierarchy:
             raise kernel.KernelError("the command's cgroup is in another hierarchy")
-        return tracer.Subject(
+        return subject.Subject(
             self._cgroup.identifier,
             level=len(here.places),
             whole=True,

@@ -66,6 +66,7 @@ class Numbers:
     tracing: bool = False
     hooks: str = ""
     attach: str = ""
+    shared: bool = False
     ready: bool = False
     state: str = ""
     """A word or a sentence for /readyz."""
@@ -117,6 +118,8 @@ class _Collector:
             way = GaugeMetricFamily("snoop_attached", "How the hooks are attached", labels=["hooks", "attach"])
             way.add_metric([now.hooks, now.attach], 1)
             yield way
+            words = "1 if the programs are loaded once for all agents of the node"
+            yield GaugeMetricFamily("snoop_programs_shared", words, value=int(now.shared))
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -63,7 +63,7 @@ class OwnCgroup:
 
     @property
     def hierarchy(self) -> int:
-        """As `tracer.Whereabouts.hierarchy`: 0 for v2; N + 1 for v1's controller N. KernelError if nobody tells N."""
+        """As `subject.Whereabouts.hierarchy`: 0 for v2; N + 1 for v1's controller N. KernelError if nobody tells N."""
         if not self.controller:
             return 0
         number = kernel.Btf.of_running_kernel().enumeration("cgroup_subsys_id").get(f"{self.controller}_cgrp_id")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from snoop_agent import bpfsys, kernel
@@ -10,6 +11,7 @@ EXEC = "snoop_exec"
 SYS_EXIT = "snoop_sys_exit"
 URING = "snoop_uring"
 FORK = "snoop_fork"
+RMDIR = "snoop_rmdir"
 
 
 class Hook(NamedTuple):
@@ -65,11 +67,16 @@ def lacking(btf: kernel.Btf, symbols: bytes) -> list[str]:
     return [hook.functions[0] for hook in missing if hook.told]
 
 
-def shape(label: str, attach: str, btf: kernel.Btf) -> tuple[int, int, int] | None:
-    """Tell type, attach type and hooked function (BTF ID) of a program. None: this kernel has nothing to hook."""
+def hooked(btf: kernel.Btf) -> dict[str, int]:
+    """Find what each entry program of the vfs hook set attaches to (BTF type ID)."""
+    return {entry: function for entry, hook in VFS.items() if (function := function_of(hook, btf))}
+
+
+def shape(label: str, attach: str, functions: Mapping[str, int]) -> tuple[int, int, int] | None:
+    """Tell type, attach type and hooked function of a program, of those `hooked` found. None: there is none to hook."""
     for entry, hook in VFS.items():
-        if label in (entry, f"snoop_walk_{hook.tails}", f"snoop_emit_{hook.tails}"):
-            function = function_of(hook, btf)
+        if label == entry or (hook.tails and re.fullmatch(rf"snoop_(admit|walk|emit)_{hook.tails}", label)):
+            function = functions.get(entry)
             if function:
                 return bpfsys.PROGRAM_TRACING, bpfsys.TRACE_FEXIT, function
             if label == entry:
@@ -83,25 +90,20 @@ def shape(label: str, attach: str, btf: kernel.Btf) -> tuple[int, int, int] | No
 
 def tails(attach: str) -> dict[str, dict[int, str]]:
     """List the prog arrays: of each, its programs by index (enum tail in bpf/scratch.h)."""
-    walk, emit, second, script, chain, loader, uring = range(7)
-    raw = {
-        walk: "snoop_walk_raw",
-        emit: "snoop_emit_raw",
-        script: "snoop_exec_script",
-        chain: "snoop_exec_chain",
-        loader: "snoop_exec_loader",
-        uring: "snoop_uring_second",
-    }
+    admit, walk, emit, blind, call, execute, uring = range(1, 8)
+
+    def own(of: str) -> dict[int, str]:
+        stages = {admit: "admit", walk: "walk", emit: "emit"}
+        return {index: f"snoop_{stage}_{of}" for index, stage in stages.items()}
+
+    raw = own("raw") | {blind: "snoop_blind_raw", execute: EXEC, uring: URING}
     found = {"tails_raw": raw}
     if attach == "raw_tp":
-        raw[second] = "snoop_second_raw"
+        raw[call] = SYS_EXIT
     elif attach == "tracepoint":
-        found["tails_tp"] = {walk: "snoop_walk_tp", emit: "snoop_emit_tp", second: "snoop_second_tp"}
+        found["tails_tp"] = own("tp") | {blind: "snoop_blind_tp", call: SYS_EXIT}
     else:
-        for hook in VFS.values():
-            if hook.tails:
-                programs = {walk: f"snoop_walk_{hook.tails}", emit: f"snoop_emit_{hook.tails}"}
-                found[f"tails_{hook.tails}"] = programs
+        found |= {f"tails_{hook.tails}": own(hook.tails) for hook in VFS.values() if hook.tails}
     return found
 
 
@@ -120,15 +122,46 @@ def uring_tracepoint(btf: kernel.Btf) -> tuple[str, int] | None:
     return None
 
 
+_GET_CURRENT_TASK_BTF, _TASK_PT_REGS = 158, 175
+"""Helpers, from include/uapi/linux/bpf.h."""
+
+
+def can_type(btf: kernel.Btf) -> bool:
+    """Whether this kernel follows typed pointers from the current task and its registers: tried."""
+    members = [btf.member("task_struct", "files"), btf.member("files_struct", "fdt"), btf.member("fdtable", "fd")]
+    if not btf.function("bpf_task_pt_regs") or None in members:
+        return False
+    follow = b"".join(_load(0 if index == 0 else 1, one.offset) for index, one in enumerate(members) if one)
+    registers = _call(_GET_CURRENT_TASK_BTF) + _MOVE_R1_R0 + _call(_TASK_PT_REGS) + _load(0, 0)
+    code = registers + _call(_GET_CURRENT_TASK_BTF) + follow + _NOTHING
+    try:
+        os.close(bpfsys.load_program(code, "snoop_probe", bpfsys.PROGRAM_RAW_TRACEPOINT))
+    except OSError:
+        return False
+    return True
+
+
+_MOVE_R1_R0 = bytes.fromhex("bf01000000000000")
+_NOTHING = bytes.fromhex("b7000000000000009500000000000000")
+"""r0 = 0; exit"""
+
+
+def _call(helper: int) -> bytes:
+    return bytes.fromhex("85000000") + helper.to_bytes(4, "little")
+
+
+def _load(source: int, offset: int) -> bytes:
+    """Encode `r1 = *(u64 *)(r<source> + offset)`."""
+    return bytes([0x79, source << 4 | 1]) + offset.to_bytes(2, "little", signed=True) + bytes(4)
+
+
 def can_fexit(btf: kernel.Btf) -> bool:
     """Whether this kernel takes fexit programs from this process: tried with an empty one."""
     function = btf.function("iterate_dir")
     if not function:
         return False
-    # r0 = 0; exit
-    nothing = bytes.fromhex("b7000000000000009500000000000000")
     try:
-        os.close(bpfsys.load_program(nothing, "snoop_probe", bpfsys.PROGRAM_TRACING, bpfsys.TRACE_FEXIT, function))
+        os.close(bpfsys.load_program(_NOTHING, "snoop_probe", bpfsys.PROGRAM_TRACING, bpfsys.TRACE_FEXIT, function))
     except OSError:
         return False
     return True

@@ -25,6 +25,7 @@ DEFAULT_MAX_UNIQUE_FILES = "100000"
 DEFAULT_METRICS_ADDR = ":9090"
 DEFAULT_LOG_LEVEL = "info"
 DEFAULT_ATTACH = "auto"
+DEFAULT_RING = "4Mi"
 DEFAULT_DATA_DIRECTORY = "/data"
 DEFAULT_TOKEN_FILE = "/var/run/secrets/snoop.dev/token"  # noqa: S105 - a path
 
@@ -52,6 +53,10 @@ class Settings:
     log_level: str
     attach: str = DEFAULT_ATTACH
     """How to attach to the kernel, one of WAYS."""
+    ring: int = 4 << 20
+    """Bytes of the buffer between kernel and agent, which count as the agent's memory."""
+    pins: Path | None = None
+    """A directory in a bpffs where the agents of a node share what they load. None: each loads its own."""
     operator_url: str = ""
     """Empty: standalone, as upstream: report file and metrics only."""
     operator_address: str = ""
@@ -114,6 +119,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         metrics_addr=value("metrics-addr", DEFAULT_METRICS_ADDR, _address, blank=True),
         log_level=value("log-level", DEFAULT_LOG_LEVEL, _level),
         attach=value("attach", DEFAULT_ATTACH, _way),
+        ring=value("ring", DEFAULT_RING, _ring),
+        pins=value("pins", "", _pins),
         operator_url=value("operator-url", "", _url),
         operator_address=text("SNOOP_OPERATOR_ADDRESS"),
         ca_bundle=text("SNOOP_CA_BUNDLE"),
@@ -161,6 +168,8 @@ def _parser() -> argparse.ArgumentParser:
         ("metrics-addr", "ADDRESS", f"/metrics, /healthz, /readyz; '': no port (default {DEFAULT_METRICS_ADDR})"),
         ("log-level", "LEVEL", f"one of {', '.join(LOG_LEVELS)} (default {DEFAULT_LOG_LEVEL})"),
         ("attach", "WAY", f"how to attach to the kernel: one of {', '.join(WAYS)} (default {DEFAULT_ATTACH})"),
+        ("ring", "SIZE", f"buffer between kernel and agent, 64Ki to 64Mi (default {DEFAULT_RING})"),
+        ("pins", "DIR", "where in a bpffs the agents of a node share their programs (default: each loads its own)"),
     )
     for name, placeholder, words in flags:
         parser.add_argument(f"-{name}", f"--{name}", metavar=placeholder, help=words)
@@ -218,6 +227,20 @@ def _way(text: str) -> str:
     if text not in WAYS:
         raise ValueError(f"{text!r} is none of {', '.join(WAYS)}")
     return text
+
+
+def _ring(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,5})(Ki|Mi)", text)
+    size = int(found[1]) << (10 if found[2] == "Ki" else 20) if found else 0
+    if not 64 << 10 <= size <= 64 << 20 or size & size - 1:
+        raise ValueError(f"{text!r} is no power of two between 64Ki and 64Mi")
+    return size
+
+
+def _pins(text: str) -> Path | None:
+    if text and not text.startswith("/"):
+        raise ValueError(f"{text!r} is not an absolute path: start it with /")
+    return Path(text) if text else None
 
 
 def _url(text: str) -> str:

@@ -76,17 +76,23 @@ def build(chosen: settings.Settings, alarm: Alarm) -> Agent:
 def start(chosen: settings.Settings) -> Started:
     """Trace the pod that this process lives in. KernelError if that cannot be."""
     # Only here: whoever has no tracer (tests, other machines) can run the rest.
-    from snoop_agent import tracer
+    from snoop_agent import plan, subject, tracer
 
     own = 0
 
-    def find(here: tracer.Whereabouts) -> tracer.Subject:
+    def find(here: subject.Whereabouts) -> subject.Subject:
         nonlocal own
-        subject = tracer.pod_subject(here, chosen.pod_uid)
-        own = subject.own
-        return subject
+        found = subject.pod_subject(here, chosen.pod_uid)
+        own = found.own
+        return found
 
-    running = tracer.start_tracer(find, attach=chosen.attach, scratch=chosen.data_directory)
+    running = tracer.start_tracer(
+        find,
+        attach=chosen.attach,
+        plan=plan.Plan(plan.ATTACH_RAW, ring_pages=chosen.ring >> 12),
+        scratch=chosen.data_directory,
+        pins=chosen.pins,
+    )
     if running.alive():
         running.sweep()
     return Started(running, own)

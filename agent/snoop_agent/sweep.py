@@ -8,7 +8,7 @@ import ctypes
 from typing import NamedTuple
 
 from snoop_agent import bpfsys, wire
-from snoop_agent.compiler import Loaded
+from snoop_agent.installation import Installation
 
 _ROUNDS = 8192
 """Runs of the task walk, 128 tasks each: more than a kernel has PIDs for."""
@@ -42,14 +42,14 @@ def without_sandbox(tasks: list[Task]) -> list[Task]:
     return tasks
 
 
-def tasks(loaded: Loaded) -> list[Task]:
-    """List the processes of the traced containers, the agent's own and the sandbox left out."""
+def tasks(installation: Installation, slot: int) -> list[Task]:
+    """List the processes of one agent's containers, its own and the sandbox left out."""
     found: dict[int, Task] = {}
-    state = wire.Sweep(step=wire.SWEEP_NEXT)
-    _put(loaded, state)
+    state = wire.Sweep(step=wire.SWEEP_NEXT, slot=slot)
+    _put(installation, state)
     for _ in range(_ROUNDS):
-        bpfsys.run_program(loaded.programs["snoop_sweep"])
-        _get(loaded, state)
+        bpfsys.run_program(installation.programs["snoop_sweep"])
+        _get(installation, state)
         for one in state.tasks[: min(state.count, wire.SWEEP_TASKS)]:
             found[one.task] = Task(one.task, one.container, one.tgid, one.fds, one.name.decode(errors="replace"))
         if state.done:
@@ -57,32 +57,32 @@ def tasks(loaded: Loaded) -> list[Task]:
     return without_sandbox(list(found.values()))
 
 
-def tell(loaded: Loaded) -> None:
+def tell(installation: Installation, slot: int) -> None:
     """Let the kernel side tell the executable, directories, open and mapped files of those processes."""
-    for task in tasks(loaded):
+    for task in tasks(installation, slot):
         for at in range(_PLACES):
-            _ask(loaded, task, wire.SWEEP_PLACE, at)
+            _ask(installation, task, wire.SWEEP_PLACE, at)
         for at in range(min(task.fds, _FILES)):
-            _ask(loaded, task, wire.SWEEP_FILE, at)
+            _ask(installation, task, wire.SWEEP_FILE, at)
         at = 0
         for _ in range(_AREAS):
-            state = _ask(loaded, task, wire.SWEEP_MAP, at)
+            state = _ask(installation, task, wire.SWEEP_MAP, at)
             if state.done or state.at <= at:
                 break
             at = state.at
 
 
-def _ask(loaded: Loaded, task: Task, step: int, at: int) -> wire.Sweep:
+def _ask(installation: Installation, task: Task, step: int, at: int) -> wire.Sweep:
     state = wire.Sweep(step=step, task=task.address, at=at)
-    _put(loaded, state)
-    bpfsys.run_program(loaded.programs["snoop_held"])
-    _get(loaded, state)
+    _put(installation, state)
+    bpfsys.run_program(installation.programs["snoop_held"])
+    _get(installation, state)
     return state
 
 
-def _put(loaded: Loaded, state: wire.Sweep) -> None:
-    bpfsys.map_update(loaded.maps["sweeps"], ctypes.c_uint32(0), state)
+def _put(installation: Installation, state: wire.Sweep) -> None:
+    bpfsys.map_update(installation.maps["sweeps"], ctypes.c_uint32(0), state)
 
 
-def _get(loaded: Loaded, state: wire.Sweep) -> None:
-    bpfsys.map_lookup(loaded.maps["sweeps"], ctypes.c_uint32(0), state)
+def _get(installation: Installation, state: wire.Sweep) -> None:
+    bpfsys.map_lookup(installation.maps["sweeps"], ctypes.c_uint32(0), state)

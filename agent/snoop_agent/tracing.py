@@ -77,6 +77,10 @@ class Tracer(Protocol):
     def attach(self) -> str:
         """Way of attaching: `tracepoint`, `raw_tp`, `tp_btf` or `fexit`."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether the programs are the node's, for all its agents."""
+
     def poll(self, timeout_s: float) -> list[Event | NewContainer]:
         """Wait up to `timeout_s` seconds for records and return what there is, at most some thousands at once.
 

@@ -2,7 +2,7 @@
 
 import ctypes
 
-FORMAT = 2
+FORMAT = 3
 NAME_MAX, COMPONENTS_MAX = 4096, 2048
 
 READ, WRITE, CREATE, EXECUTE, MAP, STAT, READLINK, LIST, CHDIR, MODIFY, OPEN, HELD = (1 << bit for bit in range(12))
@@ -82,10 +82,17 @@ class Target(ctypes.Structure):
         ("root_mnt", _u64),
         ("root_dentry", _u64),
         ("keep_root", _u32),
-        ("pad2", _u32),
+        ("slot", _u32),
         ("runtime_ns", _u64),
         ("runtime_root", _u64),
+        ("epoch", _u64),
     )
+
+
+class Leaf(ctypes.Structure):
+    """struct snoop_leaf."""
+
+    _fields_ = (("target", _u64), ("container", _u64), ("slot", _u32), ("generation", _u32))
 
 
 class Counters(ctypes.Structure):
@@ -94,18 +101,13 @@ class Counters(ctypes.Structure):
     _fields_ = (("events", _u64), ("records", _u64), ("lost", _u64), ("runtime", _u64), ("blind", _u64))
 
 
-class Key(ctypes.Structure):
-    """struct snoop_key."""
+BUCKET = 8
 
-    _fields_ = (
-        ("container", _u64),
-        ("ino", _u64),
-        ("hash", _u64),
-        ("dev", _u32),
-        ("mount", _u32),
-        ("kinds", _u32),
-        ("error", _s32),
-    )
+
+class Bucket(ctypes.Structure):
+    """struct snoop_bucket."""
+
+    _fields_ = (("seen", _u64 * BUCKET),)
 
 
 LEVELS, HIERARCHIES = 4, 33
@@ -114,7 +116,14 @@ LEVELS, HIERARCHIES = 4, 33
 class Config(ctypes.Structure):
     """struct snoop_config."""
 
-    _fields_ = (("count", _u32), ("levels", _u32 * LEVELS), ("hierarchy", _u32))
+    _fields_ = (
+        ("count", _u32),
+        ("levels", _u32 * LEVELS),
+        ("hierarchy", _u32),
+        ("generation", _u32),
+        ("pad", _u32),
+        ("root", _u64),
+    )
 
 
 CGROUP_DEPTH, CGROUP_NAME = 16, 128
@@ -132,6 +141,7 @@ class Whereabouts(ctypes.Structure):
     _fields_ = (
         ("hierarchy", _u32),
         ("pad", _u32),
+        ("root", _u64),
         ("runtime_ns", _u64),
         ("runtime_root", _u64),
         ("cgroups", Cgroup * CGROUP_DEPTH),
@@ -159,6 +169,6 @@ class Sweep(ctypes.Structure):
         ("next", _u64),
         ("first", _u64),
         ("done", _u32),
-        ("pad", _u32),
+        ("slot", _u32),
         ("tasks", HeldTask * SWEEP_TASKS),
     )

@@ -76,6 +76,7 @@ class ScriptedTracer:
 
     hooks = "syscalls"
     attach = "tracepoint"
+    shared = False
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

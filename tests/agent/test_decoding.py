@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snoop_agent import wire
+from snoop_agent.decoding import decode
 from snoop_agent.recorder import Recorder
 from snoop_agent.sightings import interpret
-from snoop_agent.tracer import decode
 from snoop_agent.tracing import Event, NewContainer
 from snoop_report.codec import dumps_report, loads_report
 from snoop_report.model import GapCode, Kind, Outcome

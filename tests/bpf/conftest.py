@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from snoop_agent import kernel, tracer
-from snoop_agent.compiler import Plan
+from snoop_agent import kernel, subject, tracer
 from snoop_agent.owncgroup import OwnCgroup
+from snoop_agent.plan import Plan
 from snoop_agent.tracing import Counters, Event, NewContainer
 
 _NUMBERS = count(1)
@@ -65,10 +65,11 @@ class Bench:
         self.tracer = tracer.start_tracer(self._subject, attach=attach, plan=plan)
         assert self.tracer.attach == attach
 
-    def _subject(self, here: tracer.Whereabouts) -> tracer.Subject:
+    def _subject(self, here: subject.Whereabouts) -> subject.Subject:
         if here.hierarchy != self.cgroup.hierarchy:
             raise kernel.KernelError("the tests' cgroup is in another hierarchy")
-        return tracer.Subject(self.cgroup.identifier, len(here.places), whole=True)
+        self.depth = len(here.places)
+        return subject.Subject(self.cgroup.identifier, self.depth, whole=True)
 
     def run(self, command: Sequence[str | bytes], *, root: Path | None = None, idle_s: float = 0.0) -> Run:
         """Run a command traced from its first instruction, in a cgroup of its own (below `root`, if given).
@@ -77,7 +78,7 @@ class Bench:
         """
         cgroup = OwnCgroup("snoop-test", f"-{next(_NUMBERS)}")
         mine = cgroup.identifier
-        self.tracer.add(tracer.Subject(mine, 0, whole=True, waiting=True, keep_root=root is not None))
+        self.tracer.add(subject.Subject(mine, self.depth, whole=True, waiting=True, keep_root=root is not None))
 
         def enter() -> None:
             cgroup.join()

@@ -10,7 +10,7 @@ import pytest
 from tests.bpf.conftest import Bench, Run
 
 from snoop_agent import wire
-from snoop_agent.compiler import Plan
+from snoop_agent.plan import Plan
 
 Traced = Callable[..., Run]
 Build = Callable[[str], str]

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from snoop_agent import compiler, kernel
-from snoop_agent.compiler import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Plan
+from snoop_agent.plan import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Plan
 
 CACHE = Path(
     os.environ.get("SNOOP_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "snoop"
@@ -165,8 +165,21 @@ def test_every_offset_and_size_is_what_another_reader_says(btf: kernel.Btf, refe
                 assert place.offset % 8 == place.size % 8 == 0
                 expected[f"OFF_{owner}_{member}"] = place.offset // 8
                 expected[f"SIZE_{owner}_{member}"] = place.size // 8
-    assert told == expected
+    assert {name: value for name, value in told.items() if not name.startswith("SPAN_")} == expected
     assert len(expected) > 100
+
+
+def test_a_span_holds_its_members_and_nothing_before_them(btf: kernel.Btf) -> None:
+    told = macros(kernel.offsets_header(btf, kernel.machine()))
+    reads = re.findall(r"\bIN_SPAN\(([\w *]+?), [^,]+, (\w+), (\w+)\)", compiler.source())
+    assert {owner for _, owner, _ in reads} == {*kernel.SPANS, "object"}
+    for kind, owner, member in reads:
+        if owner == "object":  # the macro's own argument
+            continue
+        start = told[f"OFF_{owner}_{member}"] - told[f"SPAN_{owner}"]
+        width = 8 if kind.endswith("*") else WIDTHS[kind]
+        assert start >= 0
+        assert start + width <= told[f"SPAN_SIZE_{owner}"]
 
 
 # What the compiler sees.
@@ -245,7 +258,7 @@ def undefined(way: str, architecture: str, btf: kernel.Btf, tree: Path) -> set[s
     )
     assert done.returncode == 0, done.stderr
     assert "snoop_sweep" in done.stdout
-    return set(re.findall(r"\b(?:OFF|SIZE)_[a-z]\w*", done.stdout))
+    return set(re.findall(r"\b(?:OFF|SIZE|SPAN|SPAN_SIZE)_[a-z]\w*", done.stdout))
 
 
 def test_every_macro_is_used() -> None:
@@ -260,7 +273,8 @@ def test_every_macro_is_used() -> None:
 
 def test_no_member_is_read_wider_or_narrower_than_it_is(btf: kernel.Btf) -> None:
     told = macros(kernel.offsets_header(btf, kernel.machine()))
-    reads = re.findall(r"\bGET\(([\w *]+?), [^,]+(?:\([^)]*\))?, (\w+)\)", compiler.source())
+    text = re.sub(r"IN_SPAN\(([\w *]+?), ([^,]+), (\w+), (\w+)\)", r"GET(\1, \2, \3_\4)", compiler.source())
+    reads = re.findall(r"\b(?:GET|MEMBER)\(([\w *]+?), [^,]+(?:\([^)]*\))?, (\w+)\)", text)
     assert len(reads) > 50
     for kind, member in reads:
         size = told.get(f"SIZE_{member}")
@@ -277,8 +291,9 @@ COMPILE = """
 import os, re, sys, tempfile
 from pathlib import Path
 from snoop_agent import compiler, kernel
+from snoop_agent.plan import Plan
 btf, way = kernel.Btf(Path(sys.argv[1]).read_bytes()), sys.argv[2]
-plan = compiler.Plan(way, ring_pages=1, seen_entries=1)
+plan = Plan(way, ring_pages=1, seen_entries=8)
 with tempfile.TemporaryDirectory() as tree:
     compiler.write_tree(Path(tree), btf, kernel.machine())
     os.environ["BCC_KERNEL_SOURCE"] = tree

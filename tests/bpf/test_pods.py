@@ -25,11 +25,11 @@ pytestmark = [
 # what it traces has no PID that it could see.
 _TRACER = """
 import json, os, sys
-from snoop_agent import tracer
+from snoop_agent import subject, tracer
 from snoop_agent.tracing import Event
 pod, own = int(sys.argv[1]), int(sys.argv[2])
 def find(here):
-    return tracer.Subject(pod, len(here.places), own=own, runtime=here.runtime)
+    return subject.Subject(pod, len(here.places), own=own, runtime=here.runtime)
 running = tracer.start_tracer(find, attach=sys.argv[3])
 print("attached", flush=True)
 for line in sys.stdin:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from snoop_agent import tracer, wire
+from snoop_agent import decoding, wire
 from snoop_agent.recorder import Recorder
 from snoop_agent.sightings import interpret
 from snoop_agent.tracing import NewContainer
@@ -51,7 +51,7 @@ def records(data: bytes) -> None:
     recorder = Recorder(exclude=EXCLUDE, max_unique_files=100, boot_time=lambda: 1_700_000_000.0)
     excluded = tuple(os.fsencode(prefix) for prefix in EXCLUDE)
     for raw in _split(data):
-        decoded = tracer.decode(raw)
+        decoded = decoding.decode(raw)
         if decoded is None:
             continue
         if not isinstance(decoded, NewContainer):

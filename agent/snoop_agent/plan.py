@@ -1,0 +1,34 @@
+"""What to compile, as a value. No I/O."""
+
+from dataclasses import dataclass
+
+from snoop_agent import wire
+
+CONTAINERS = 64
+"""Of one agent, counted at once: more only if a pod's containers come and go, and then the oldest counts are kept."""
+ATTACH_TRACEPOINT, ATTACH_RAW, ATTACH_VFS = "tracepoint", "raw_tp", "fexit"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to compile."""
+
+    attach: str
+    """`tracepoint`, `raw_tp` or `fexit`."""
+    ring_pages: int = 1024
+    """Of 4 KiB; a power of two."""
+    seen_entries: int = 262144
+    """Objects remembered as seen, a power of two; beyond, one is forgotten for another, and may be reported again."""
+    targets: int = 64
+    """Cgroups traced at once, at most."""
+    walk_max: int = 1024
+    """Path components and mounts on the way up in one program; a walk takes two. More verify on recent kernels only."""
+    strict: bool = False
+    """Rather fail than lack a hook."""
+    maps: bool = False
+    """Listen to the optional calls (mmap) too."""
+
+    @property
+    def buckets(self) -> int:
+        """How many cache lines of objects that is."""
+        return max(1, self.seen_entries // wire.BUCKET)

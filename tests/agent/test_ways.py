@@ -1,0 +1,56 @@
+"""Which way of attaching is tried first."""
+
+import pytest
+
+from snoop_agent import kernel, tracer
+
+DYNAMIC = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.148-1 (2025-08-26)"
+PLAIN = "#1 SMP Debian 5.10.237-1 (2025-05-19)"
+
+
+@pytest.mark.parametrize(
+    ("built", "mode", "command_line", "expected"),
+    [
+        (PLAIN, "", "quiet", False),
+        ("#1 SMP PREEMPT_RT Debian 6.12", "", "", True),
+        ("#1 SMP PREEMPT Tue", "", "preempt=none", True),
+        (DYNAMIC, "none (voluntary) full \n", "", False),
+        (DYNAMIC, "none voluntary (full) \n", "preempt=none", True),
+        (DYNAMIC, "(full) lazy", "", True),
+        (DYNAMIC, "", "ro preempt=voluntary quiet", False),
+        (DYNAMIC, "", "preempt=none preempt=full", True),
+        (DYNAMIC, "", "quiet", True),
+    ],
+)
+def test_whether_a_kernel_preempts_is_told_from_what_can_be_seen(
+    built: str, mode: str, command_line: str, expected: bool
+) -> None:
+    assert kernel.preempts(built, mode, command_line) is expected
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(kernel, "may_open_perf_events", lambda: True)
+    monkeypatch.setattr(kernel, "is_preemptible", lambda: True)
+    monkeypatch.setattr(kernel, "version", lambda: (6, 18))
+    return monkeypatch
+
+
+def test_a_way_whose_runs_may_be_skipped_comes_last(machine: pytest.MonkeyPatch) -> None:
+    assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["tracepoint", "fexit", "raw_tp"]
+    machine.setattr(kernel, "version", lambda: (6, 12))
+    assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["tracepoint", "raw_tp", "fexit"]
+
+
+def test_where_nothing_is_preempted_the_best_comes_first(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(kernel, "is_preemptible", lambda: False)
+    assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["fexit", "tracepoint", "raw_tp"]
+
+
+def test_what_perf_forbids_is_not_tried(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(kernel, "may_open_perf_events", lambda: False)
+    assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["fexit", "raw_tp"]
+
+
+def test_a_wish_is_a_command() -> None:
+    assert tracer.ways("fexit", tracer.BESIDE_OTHERS) == ["fexit"]
