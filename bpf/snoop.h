@@ -158,7 +158,7 @@ struct snoop_bucket {
 };
 
 /* The sweep over what is there before the hooks are: user space runs a program again and again and reads this. */
-#define SNOOP_SWEEP_TASKS 128
+#define SNOOP_SWEEP_TASKS 32
 enum snoop_sweep_step {
 	SNOOP_SWEEP_NEXT = 1,  /* look at the next tasks */
 	SNOOP_SWEEP_PLACE = 2, /* tell a place that `task` holds: 0 executable, 1 working directory, 2 root directory */

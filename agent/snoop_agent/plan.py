@@ -21,8 +21,8 @@ class Plan:
     """Objects remembered as seen, a power of two; beyond, one is forgotten for another, and may be reported again."""
     targets: int = 64
     """Cgroups traced at once, at most."""
-    walk_max: int = 1024
-    """Path components and mounts on the way up in one program; a walk takes two. More verify on recent kernels only."""
+    walk_max: int = 512
+    """Path components and mounts on the way up in one program; a walk takes up to four. Fewer are verified sooner."""
     strict: bool = False
     """Rather fail than lack a hook."""
     maps: bool = False

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from snoop_agent import bpfsys, wire
 from snoop_agent.installation import Installation
 
-_ROUNDS = 8192
-"""Runs of the task walk, 128 tasks each: more than a kernel has PIDs for."""
+_ROUNDS = 32768
+"""Runs of the task walk, 32 tasks each: more than a kernel has PIDs for."""
 _PLACES = 3
 _FILES, _AREAS = 65536, 65536
 """Of one process: what is beyond is not told. The report has a gap for whatever ran before the hooks."""

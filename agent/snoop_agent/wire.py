@@ -148,7 +148,7 @@ class Whereabouts(ctypes.Structure):
     )
 
 
-SWEEP_TASKS = 128
+SWEEP_TASKS = 32
 SWEEP_NEXT, SWEEP_PLACE, SWEEP_FILE, SWEEP_MAP = range(1, 5)
 
 
