@@ -78,6 +78,22 @@ class Cluster:
         """List the cluster's pods that carry the sidecar, also where no profile is any more."""
         return self._list("/api/v1/pods", {"labelSelector": f"{names.INJECTED}=true"})
 
+    def list_tickets(self) -> AsyncIterator[Chunk]:
+        """List all tickets of the cluster."""
+        return self._list(f"{_PROFILES}/{names.TICKETS}")
+
+    async def get_ticket(self, namespace: str, name: str) -> JSON:
+        """Read a ticket. NotFoundError if there is none."""
+        return await self._client.request("GET", f"{_PROFILES}/namespaces/{namespace}/{names.TICKETS}/{name}")
+
+    async def delete_ticket(self, namespace: str, name: str, uid: str) -> None:
+        """Remove that very ticket. NotFoundError or ConflictError if somebody else did."""
+        await self._client.request(
+            "DELETE",
+            f"{_PROFILES}/namespaces/{namespace}/{names.TICKETS}/{name}",
+            {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}},
+        )
+
     async def set_status(self, namespace: str, name: str, uid: str, status: Mapping[str, Any]) -> JSON:
         """Replace a profile's status; returns the profile.
 

@@ -30,13 +30,14 @@ class Health:
         return [words for words in found if words]
 
     @property
+    def probes(self) -> list[web.RouteDef]:
+        """For `aiohttp.web.Application.add_routes`: what anyone may ask."""
+        return [web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
+
+    @property
     def routes(self) -> list[web.RouteDef]:
-        """For `aiohttp.web.Application.add_routes`."""
-        return [
-            web.get("/healthz", self._healthz),
-            web.get("/readyz", self._readyz),
-            web.get("/metrics", self._metrics),
-        ]
+        """The same, and metrics."""
+        return [*self.probes, web.get("/metrics", self._metrics)]
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

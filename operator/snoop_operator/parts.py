@@ -22,6 +22,8 @@ from snoop_operator.ingest.authentication import Authenticator
 from snoop_operator.ledger import Ledger
 from snoop_operator.mirror import Change, Kind, Mirror
 from snoop_operator.profile import Profile
+from snoop_operator.reading.api import Reading
+from snoop_operator.reading.tickets import Tickets
 from snoop_operator.reconcile import Reconciler, selecting
 from snoop_operator.settings import Settings
 from snoop_operator.store.interface import Store, StoreError
@@ -73,6 +75,8 @@ class Parts:
             on_report=self.on_report,
             ca_bundle=self.trust.ca_bundle,
         )
+        self.tickets = Tickets(cluster, time.time)
+        self.reading = Reading(store, self.mirror, self.tickets)
         self.webhook = PodWebhook(self.mirror, settings, self.runtime, self.registry)
         self.mirror.judge = self.webhook.judge
         self.health = Health(self.registry)
@@ -82,7 +86,7 @@ class Parts:
     @property
     def routes(self) -> list[list[web.RouteDef]]:
         """What is served over TLS beside health."""
-        return [self.ingest.routes, self.webhook.routes]
+        return [self.ingest.routes, self.webhook.routes, self.reading.routes]
 
     def runtime(self) -> Runtime:
         """Say what admission needs to know of this process now."""

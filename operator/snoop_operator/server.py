@@ -98,6 +98,7 @@ def _keep_all(parts: Parts, supervisor: Supervisor) -> None:
     supervisor.keep("reconciliation", parts.after_listing(parts.reconciler.run))
     supervisor.keep("pruning", parts.after_listing(parts.prune))
     supervisor.keep("events", parts.events.run)
+    supervisor.keep("tickets", parts.tickets.keep_clear)
     supervisor.keep("surroundings", parts.look_around)
     if parts.check is not None:
         supervisor.keep("agent check", parts.check.run)
@@ -106,7 +107,8 @@ def _keep_all(parts: Parts, supervisor: Supervisor) -> None:
 async def _serve_tls(parts: Parts, chosen: Settings, runners: list[web.AppRunner]) -> None:
     """Open the TLS port as soon as there is a certificate, then keep certificates and caBundle right."""
     await patiently("certificates", parts.trust.start)
-    routes = [parts.health.routes, *parts.routes]
+    # No metrics here: the service proxy leads whoever may read reports to this port.
+    routes = [parts.health.probes, *parts.routes]
     runner = await _listen(routes, chosen.bind, chosen.tls_port, parts)
     runners.append(runner)
     try:

@@ -15,12 +15,12 @@ def test_these_are_all_the_objects_of_a_release(rendered: Rendered) -> None:
     assert Counter(one["kind"] for one in rendered.manifests) == {
         "ClusterRole": 3,
         "ClusterRoleBinding": 1,
-        "CustomResourceDefinition": 1,
+        "CustomResourceDefinition": 2,
         "Deployment": 1,
         "MutatingWebhookConfiguration": 1,
         "PersistentVolumeClaim": 1,
-        "Role": 1,
-        "RoleBinding": 1,
+        "Role": 2,
+        "RoleBinding": 2,
         "Service": 1,
         "ServiceAccount": 1,
     }
@@ -32,14 +32,16 @@ def test_nothing_of_a_release_can_be_stuck_when_it_is_removed(rendered: Rendered
         assert "helm.sh/hook" not in manifest["metadata"].get("annotations", {})
 
 
-def test_the_charts_definition_of_the_resource_is_the_projects() -> None:
-    source, copy = ROOT / "crds" / "snoopprofile.yaml", CHART / "files" / "snoopprofile.yaml"
+@pytest.mark.parametrize("name", ["snoopprofile", "snoopticket"])
+def test_the_charts_definition_of_a_resource_is_the_projects(name: str) -> None:
+    source, copy = ROOT / f"crds/{name}.yaml", CHART / f"files/{name}.yaml"
     assert copy.read_bytes() == source.read_bytes(), "run make chart"
 
 
-def test_the_definition_is_installed_whole_and_stays_when_the_release_goes(rendered: Rendered) -> None:
-    source = yaml.safe_load((ROOT / "crds" / "snoopprofile.yaml").read_text())
-    installed = rendered.one("CustomResourceDefinition")
+@pytest.mark.parametrize("name", ["snoopprofile", "snoopticket"])
+def test_a_definition_is_installed_whole_and_stays_when_the_release_goes(name: str, rendered: Rendered) -> None:
+    source = yaml.safe_load((ROOT / f"crds/{name}.yaml").read_text())
+    installed = rendered.one("CustomResourceDefinition", f"{name}s.snoop.dev")
     assert installed["spec"] == source["spec"]
     assert installed["metadata"]["name"] == source["metadata"]["name"]
     assert installed["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

@@ -25,6 +25,7 @@ def test_cluster_wide_the_operator_watches_writes_status_and_events_and_reviews_
     assert rules(rendered.one("ClusterRole", "snoop-operator")) == {
         (("snoop.dev",), ("snoopprofiles",), (), ("list", "watch")),
         (("snoop.dev",), ("snoopprofiles/status",), (), ("patch",)),
+        (("snoop.dev",), ("snooptickets",), (), ("delete", "get", "list")),
         (("",), ("limitranges", "namespaces", "pods", "resourcequotas"), (), ("list", "watch")),
         (("events.k8s.io",), ("events",), (), ("create",)),
         (("authentication.k8s.io",), ("tokenreviews",), (), ("create",)),
@@ -38,7 +39,7 @@ def test_cluster_wide_the_operator_watches_writes_status_and_events_and_reviews_
 
 
 def test_in_its_own_namespace_it_keeps_one_secret_reads_one_service_and_runs_the_trial_pod(rendered: Rendered) -> None:
-    assert rules(rendered.one("Role")) == {
+    assert rules(rendered.one("Role", "snoop-operator")) == {
         (("",), ("secrets",), ("snoop-operator-tls",), ("get", "update")),
         (("",), ("secrets",), (), ("create",)),
         (("",), ("services",), ("snoop-operator",), ("get",)),
@@ -49,7 +50,7 @@ def test_in_its_own_namespace_it_keeps_one_secret_reads_one_service_and_runs_the
 def test_the_roles_are_bound_to_the_operators_account_and_to_nobody_else(rendered: Rendered) -> None:
     account = {"kind": "ServiceAccount", "name": "snoop-operator", "namespace": NAMESPACE}
     for kind, role in (("ClusterRoleBinding", "ClusterRole"), ("RoleBinding", "Role")):
-        binding = rendered.one(kind)
+        binding = rendered.one(kind, "snoop-operator")
         assert binding["subjects"] == [account]
         assert binding["roleRef"] == {
             "apiGroup": "rbac.authorization.k8s.io",
@@ -65,7 +66,7 @@ def test_these_are_all_the_roles_there_are(rendered: Rendered) -> None:
         "snoop-profiles-edit",
         "snoop-profiles-view",
     ]
-    assert rendered.names("Role") == ["snoop-operator"]
+    assert sorted(rendered.names("Role")) == ["snoop-operator", "snoop-reports"]
 
 
 def test_no_rule_holds_a_wildcard(rendered: Rendered) -> None:
@@ -77,12 +78,26 @@ def test_no_rule_holds_a_wildcard(rendered: Rendered) -> None:
 def test_viewers_may_read_profiles_and_only_editors_may_change_them(rendered: Rendered) -> None:
     view, edit = (rendered.one("ClusterRole", f"snoop-profiles-{verb}") for verb in ("view", "edit"))
     to = "rbac.authorization.k8s.io/aggregate-to-"
-    assert rules(view) == {(("snoop.dev",), ("snoopprofiles",), (), ("get", "list", "watch"))}
+    assert rules(view) == {
+        (("snoop.dev",), ("snoopprofiles",), (), ("get", "list", "watch")),
+        (("snoop.dev",), ("snooptickets",), (), ("create",)),
+    }
     assert rules(edit) == {
         (("snoop.dev",), ("snoopprofiles",), (), ("create", "delete", "deletecollection", "patch", "update"))
     }
     assert {key for key in view["metadata"]["labels"] if key.startswith(to)} == {f"{to}view", f"{to}edit", f"{to}admin"}
     assert {key for key in edit["metadata"]["labels"] if key.startswith(to)} == {f"{to}edit", f"{to}admin"}
+
+
+def test_every_account_may_ask_the_operator_and_nothing_else_through_the_proxy(
+    rendered: Rendered, render: Render
+) -> None:
+    assert rules(rendered.one("Role", "snoop-reports")) == {
+        (("",), ("services/proxy",), ("https:snoop-operator:https",), ("get",))
+    }
+    (subject,) = rendered.one("RoleBinding", "snoop-reports")["subjects"]
+    assert (subject["kind"], subject["name"]) == ("Group", "system:authenticated")
+    assert render({"rbac": {"proxy": False}}).names("Role") == ["snoop-operator"]
 
 
 def test_aggregation_can_be_left_out(render: Render) -> None:
@@ -92,10 +107,10 @@ def test_aggregation_can_be_left_out(render: Render) -> None:
 def test_rights_follow_the_releases_name(render: Render) -> None:
     other = render(release="watch")
     named = {name for _, _, names, _ in rules(other.one("ClusterRole", "watch-snoop-operator")) for name in names}
-    named |= {name for _, _, names, _ in rules(other.one("Role")) for name in names}
+    named |= {name for _, _, names, _ in rules(other.one("Role", "watch-snoop-operator")) for name in names}
     assert named == {"watch-snoop-operator", "watch-snoop-operator-tls"}
 
 
 def test_without_the_trial_run_it_may_make_no_pods(render: Render) -> None:
-    granted = rules(render({"agent": {"check": False}}).one("Role"))
+    granted = rules(render({"agent": {"check": False}}).one("Role", "snoop-operator"))
     assert not [rule for rule in granted if rule[1] == ("pods",)]
