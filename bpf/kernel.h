@@ -44,7 +44,7 @@
 #define ELFCLASS32_VALUE 1
 #define AF_UNIX_FAMILY 1
 #define RESOLVE_IN_ROOT_FLAG 0x10
-/* Both have moved (include/linux/namei.h, before and since 6.15); no kernel has anything else at either place. */
+/* Both have moved (include/linux/namei.h, before and since 6.15). What else had these bits never stands in open_flags. */
 #define LOOKUP_IN_ROOT_FLAG (1 << 20 | 1 << 28)
 #define LOOKUP_CACHED_FLAG (1 << 21 | 1 << 9)
 #define EAGAIN_ERROR 11

@@ -342,7 +342,9 @@ def release() -> str:
 
 def is_preemptible() -> bool:
     """Whether kernel code, BPF programs included, may be preempted here. True if that cannot be told."""
-    return preempts(os.uname().version, _text("/sys/kernel/debug/sched/preempt"), _text("/proc/cmdline"))
+    told = _text("/sys/kernel/debug/sched/preempt")
+    # From 7.0 on none and voluntary are refused: a command line that asks for them changes nothing.
+    return preempts(os.uname().version, told, _text("/proc/cmdline") if version() < (7, 0) else "")
 
 
 def preempts(built: str, mode: str, command_line: str) -> bool:

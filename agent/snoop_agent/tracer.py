@@ -170,10 +170,10 @@ def ways(wanted: str, order: Sequence[str]) -> list[str]:
 def _may_be_skipped(way: str) -> bool:
     """Whether a preemptible kernel skips a program's run while another task was preempted in the same program.
 
-    So it is with fexit (migrate_disable in __bpf_prog_enter_recur), and with raw system call tracepoints since they may
-    fault (6.13). Tracepoints by perf run with preemption switched off.
+    So it is with fexit (migrate_disable in __bpf_prog_enter_recur), and with raw tracepoints since they are guarded by
+    SRCU (about 7.0; seen on 7.2). Tracepoints by perf run with preemption switched off.
     """
-    return way == ATTACH_VFS or (way == ATTACH_RAW and kernel.version() >= (6, 13))
+    return way == ATTACH_VFS or (way == ATTACH_RAW and kernel.version() >= (7, 0))
 
 
 def start_tracer(
@@ -193,11 +193,11 @@ def start_tracer(
     It is asked for cgroup v2, then for each of v1's controllers until it raises no KernelError.
     `attach`: `auto`, `fexit`, `tracepoint` or `raw_tp`. KernelError says in one line why this machine cannot be traced.
     """
-    if not kernel.may_trace():
-        raise kernel.KernelError("tracing needs CAP_BPF and CAP_PERFMON (or root)")
     kernel.machine()
     if kernel.version() < _OLDEST:
         raise kernel.KernelError(f"kernel {kernel.release()} is too old: Snoop needs 5.10 or newer")
+    if not kernel.may_trace():
+        raise kernel.KernelError("tracing needs CAP_BPF and CAP_PERFMON (or root)")
     if not kernel.BTF_PATH.exists():
         kernel.Btf.of_running_kernel()  # says what is missing
     first = plan or Plan(ATTACH_RAW)

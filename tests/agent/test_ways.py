@@ -1,5 +1,7 @@
 """Which way of attaching is tried first."""
 
+import os
+
 import pytest
 
 from snoop_agent import kernel, tracer
@@ -32,7 +34,7 @@ def test_whether_a_kernel_preempts_is_told_from_what_can_be_seen(
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(kernel, "may_open_perf_events", lambda: True)
     monkeypatch.setattr(kernel, "is_preemptible", lambda: True)
-    monkeypatch.setattr(kernel, "version", lambda: (6, 18))
+    monkeypatch.setattr(kernel, "version", lambda: (7, 2))
     return monkeypatch
 
 
@@ -40,6 +42,15 @@ def test_a_way_whose_runs_may_be_skipped_comes_last(machine: pytest.MonkeyPatch)
     assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["tracepoint", "fexit", "raw_tp"]
     machine.setattr(kernel, "version", lambda: (6, 12))
     assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["tracepoint", "raw_tp", "fexit"]
+
+
+def test_what_a_command_line_asks_for_is_believed_only_where_the_kernel_does(machine: pytest.MonkeyPatch) -> None:
+    machine.undo()
+    machine.setattr(kernel, "_text", lambda path: "preempt=voluntary" if path == "/proc/cmdline" else "")
+    machine.setattr(kernel.os, "uname", lambda: os.uname_result(("Linux", "node", "6.12.1", DYNAMIC, "x86_64")))
+    assert not kernel.is_preemptible()
+    machine.setattr(kernel.os, "uname", lambda: os.uname_result(("Linux", "node", "7.2.13", DYNAMIC, "x86_64")))
+    assert kernel.is_preemptible()
 
 
 def test_where_nothing_is_preempted_the_best_comes_first(machine: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Tickets: how a person proves the right to read a namespace's reports, without handing us a credential.
 
 The API server's service proxy strips credentials. So whoever wants to read creates a SnoopTicket in the namespace,
-which is what RBAC allows or not, with the SHA-256 of a random nonce. Whoever then shows the nonce made the ticket, or had it
-from who did. Deleting the ticket redeems it: only one can.
+which is what RBAC allows or not, with the SHA-256 of a random nonce. Whoever then shows the nonce made the ticket, or
+had it from who did. Deleting the ticket redeems it: only one can.
 """
 
 import asyncio
