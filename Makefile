@@ -1,7 +1,7 @@
 # What a person types. Each target is a script that says what it does; this file only names them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help install lint format test fuzz e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean conformance kernels
+.PHONY: help install lint format test fuzz e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean conformance kernels bench soak
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ conformance: install ## What `snoop trace` reports against what strace and fanot
 
 kernels: install ## The conformance core on Debian's 5.10, 6.1, 6.12 and 7.2 kernels in QEMU (root; about an hour; T="--kernel 6.1")
 	@tests/kernels/matrix $(T)
+
+bench: install ## What Snoop costs, row by row beside its targets (root, a quiet machine; T="--only overhead,start --rounds 3")
+	@tests/bench/run $(T)
+
+soak: install ## One pod under constant load for 10 minutes: the agent's memory stays flat (root; T="--seconds 60")
+	@tests/bench/run --soak $(T)
 
 e2e: install ## The tests that need a cluster: brings it up, builds the images, runs tests/e2e
 	@scripts/e2e $(T)

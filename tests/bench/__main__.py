@@ -1,0 +1,7 @@
+"""`python -m tests.bench`."""
+
+import sys
+
+from tests.bench.main import main
+
+sys.exit(main())

@@ -1,0 +1,168 @@
+"""What one operation costs more: in a traced pod, in another pod, anywhere else on the node.
+
+Each round measures without any tracer, then with sidecars, then without again; what is added is the difference to the
+mean of the two. A round in which the traced pod's report lacks one of the files is no round.
+"""
+
+import statistics
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from tests.bench.containers import FILES
+from tests.bench.pods import Pod
+from tests.bench.session import Session, Timed, timed
+from tests.bench.table import Row, median_row, number
+from tests.bench.trouble import BenchError
+
+NAME = "overhead"
+COUNT, COUNT_QUICK = 10_000, 500
+"""Files, opened in turn: with their dentries and inodes more than the CPU's own caches hold."""
+HOT = 100
+"""What they do hold."""
+_PARTS = 3
+"""Runs of each load, of which the median is taken, in one round."""
+_AT_ONCE = 4
+"""Sidecars that start together: a node's cores are not more."""
+_CROWD_MARGIN = 1.1
+"""What 100 sidecars may cost of what one costs."""
+
+_ABSOLUTE = "open+close, traced pod, absolute names"
+_RELATIVE = "open+close, traced pod, relative names"
+_HOT = "open+close, traced pod, of 100 files"
+_OTHER = "open+close, pod that is not traced"
+_UNRELATED = "getppid, a process in no pod"
+_TARGETS = {
+    "fexit": {_ABSOLUTE: 450.0, _RELATIVE: 450.0, _OTHER: 150.0, _UNRELATED: 0.0},
+    "tracepoint": {_ABSOLUTE: 450.0, _RELATIVE: 450.0, _OTHER: 150.0, _UNRELATED: 50.0},
+    "raw_tp": {_ABSOLUTE: 450.0, _RELATIVE: 450.0, _OTHER: 150.0, _UNRELATED: 120.0},
+}
+_NOISE_NS = 5.0
+"""A target of 0 means within this."""
+
+Figures = dict[str, Timed]
+
+
+def measure(session: Session) -> list[Row]:
+    """Rows 1 to 4."""
+    rows = []
+    session.node.make_files(_count(session))
+    for way in session.ways:
+        if way in session.refused:
+            rows.append(Row(NAME, "open+close and getppid", way, detail=f"refused here: {session.refused[way]}"))
+            continue
+        alone: dict[str, float] = {}
+        for sidecars in session.sidecars:
+            found = _way(session, way, sidecars, alone)
+            if not alone:
+                alone = {row.what: row.value for row in found if row.value is not None}
+            rows += found
+    return rows
+
+
+def _count(session: Session) -> int:
+    return COUNT_QUICK if session.quick else COUNT
+
+
+def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> list[Row]:
+    how = f"{way}, {sidecars} sidecar{'s' if sidecars > 1 else ''}"
+    rounds: list[tuple[Figures, Figures]] = []
+    try:
+        before = _untraced(session)
+        for round_ in range(session.rounds):
+            traced = _traced(session, way, sidecars)
+            after = _untraced(session)
+            rounds.append((_between(before, after), traced))
+            before = after
+            told = ", ".join(f"{one.median - rounds[-1][0][what].median:+.0f}" for what, one in traced.items())
+            session.say(f"{how}, round {round_ + 1}: {told} ns")
+    except BenchError as error:
+        return [Row(NAME, "open+close and getppid", how, detail=str(error))]
+    rows = []
+    for what in rounds[0][1]:
+        base = statistics.median(without[what].median for without, _ in rounds)
+        slow = [statistics.median(one[what].p99 for one in side) for side in zip(*rounds, strict=True)]
+        target = _TARGETS[way].get(what)
+        if target == 0:
+            target = _NOISE_NS
+        if alone and sidecars > 1:
+            target = max(alone[what] * _CROWD_MARGIN, alone[what] + _NOISE_NS)
+        detail = f"untraced {number(base)} ns; 99th percentile {number(slow[0])} → {number(slow[1])} ns"
+        samples = [traced[what].median - without[what].median for without, traced in rounds]
+        rows.append(median_row(samples, Row(NAME, what, how, unit="ns", target=target, detail=detail)))
+    return rows
+
+
+def _between(before: Figures, after: Figures) -> Figures:
+    """The mean of two untraced measurements: what drifts meanwhile cancels out."""
+    return {
+        what: Timed((one.median + after[what].median) / 2, (one.p99 + after[what].p99) / 2)
+        for what, one in before.items()
+    }
+
+
+def _loads(session: Session) -> dict[str, tuple[str, str, int]]:
+    """Of each figure: the load's mode, where it runs, on how many files."""
+    count = _count(session)
+    return {
+        _ABSOLUTE: ("absolute", "traced", count),
+        _RELATIVE: ("relative", "traced", count),
+        _HOT: ("absolute", "traced", HOT),
+        _OTHER: ("absolute", "other", count),
+        _UNRELATED: ("getppid", "", 0),
+    }
+
+
+def _run(session: Session, pods: dict[str, Pod], settle: Callable[[], None]) -> Figures:
+    found: dict[str, list[Timed]] = {}
+    options = {"c": session.cpu, "s": 0.1 if session.quick else 0.4}
+    # In turn and in processes of their own: where one happens to lie in the caches is worth 100 ns, a neighbour more.
+    for _ in range(1 if session.quick else _PARTS):
+        for what, (mode, place, count) in _loads(session).items():
+            if place:
+                pod = pods[place]
+                load = pod.load(pod.container("app"), mode, n=count, **options)
+            else:
+                load = session.outside(mode, **options)
+            load.ready()
+            settle()
+            found.setdefault(what, []).append(timed(load))
+    return {
+        what: Timed(statistics.median(one.median for one in parts), statistics.median(one.p99 for one in parts))
+        for what, parts in found.items()
+    }
+
+
+def _untraced(session: Session) -> Figures:
+    session.quiet()
+    with session.node.pod() as pod, session.node.pod() as other:
+        found = _run(session, {"traced": pod, "other": other}, lambda: None)
+    session.quiet()
+    return found
+
+
+def _traced(session: Session, way: str, sidecars: int) -> Figures:
+    with ExitStack() as stack:
+        pod, other = stack.enter_context(session.node.pod()), stack.enter_context(session.node.pod())
+        agent = pod.agent(way).wait()
+        for first in range(1, sidecars, _AT_ONCE):
+            _add_sidecars(session, stack, way, min(_AT_ONCE, sidecars - first))
+        found = _run(session, {"traced": pod, "other": other}, agent.settle)
+        report = agent.stop()
+    _believe(session, report.below(FILES))
+    return found
+
+
+def _add_sidecars(session: Session, stack: ExitStack, way: str, count: int) -> None:
+    """Start so many together, each in a pod with a process of its own."""
+    agents = []
+    for _ in range(count):
+        pod = stack.enter_context(session.node.pod())
+        pod.start(pod.container("app"), ["sleep", "infinity"], root=session.node.image)
+        agents.append(pod.agent(way))
+    for agent in agents:
+        agent.wait()
+
+
+def _believe(session: Session, files: int) -> None:
+    if files != _count(session):
+        raise BenchError(f"the report has {files} of the {_count(session)} files: what was timed was not recorded")

@@ -1,0 +1,106 @@
+"""Where the time of rows 1 to 3 goes: stage by stage of what an operation runs through, and program by program."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from tests.bench import bpfstats, machine
+from tests.bench.overhead import COUNT, COUNT_QUICK
+from tests.bench.pods import Pod
+from tests.bench.session import Session, timed
+from tests.bench.table import Row, median_row
+from tests.bench.trouble import BenchError
+
+from snoop_agent import bpfsys
+
+NAME = "profile"
+_NOTHING = bytes.fromhex("b7000000000000009500000000000000")
+"""r0 = 0; exit"""
+_OPEN, _GETPPID = "open+close", "getppid"
+
+
+def measure(session: Session) -> list[Row]:
+    """No figure of the issue's: what to look at where one is missed."""
+    rows = []
+    session.node.make_files(_count(session))
+    for way in session.ways:
+        if way not in session.refused:
+            rows += _stages(session, way)
+            rows += _programs(session, way)
+    return rows
+
+
+def _count(session: Session) -> int:
+    return COUNT_QUICK if session.quick else COUNT
+
+
+def _figures(session: Session, pod: Pod) -> dict[str, float]:
+    options = {"n": _count(session), "c": session.cpu, "s": 0.1 if session.quick else 1.0}
+    load = pod.load(pod.container("app"), "absolute", **options).ready()
+    return {_OPEN: timed(load).median, _GETPPID: timed(session.outside("getppid", **options).ready()).median}
+
+
+@contextlib.contextmanager
+def _empty(way: str) -> Iterator[None]:
+    """A program that does nothing, where the tracer's program for openat(2) sits."""
+    if way == "tracepoint":
+        program = bpfsys.load_program(_NOTHING, "bench_empty", bpfsys.PROGRAM_TRACEPOINT, 0, 0)
+        number = int((machine.TRACEFS / "events/syscalls/sys_exit_openat/id").read_text())
+        link = bpfsys.attach_tracepoint(program, number)
+    elif way == "raw_tp":
+        program = bpfsys.load_program(_NOTHING, "bench_empty", bpfsys.PROGRAM_RAW_TRACEPOINT, 0, 0)
+        link = bpfsys.attach_raw_tracepoint(program, "sys_exit")
+    else:
+        raise BenchError(f"no empty program for {way}")
+    try:
+        yield
+    finally:
+        os.close(link)
+        os.close(program)
+
+
+def _stages(session: Session, way: str) -> list[Row]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for _ in range(session.rounds):
+        session.quiet()
+        stages: dict[str, dict[str, float]] = {}
+        with session.node.pod() as pod:
+            stages["no tracer"] = _figures(session, pod)
+        if way != "fexit":
+            with session.node.pod() as pod, _empty(way):
+                stages["an empty program"] = _figures(session, pod)
+            session.quiet()
+        with session.node.pod() as pod, session.node.pod() as other:
+            agent = pod.agent(way).wait()
+            stages["the tracer, another pod"] = _figures(session, other)
+            pod.load(pod.container("app"), "absolute", n=_count(session)).ready()
+            agent.settle()
+            stages["the tracer, its pod"] = _figures(session, pod)
+        base = stages.pop("no tracer")
+        for stage, figures in stages.items():
+            for what, value in figures.items():
+                found.setdefault((what, stage), []).append(value - base[what])
+    return [
+        median_row(samples, Row(NAME, f"added to {what} by {stage}", way, unit="ns"))
+        for (what, stage), samples in found.items()
+    ]
+
+
+def _programs(session: Session, way: str) -> list[Row]:
+    rows = []
+    with session.node.pod() as pod, session.node.pod() as other, bpfstats.counting():
+        agent = pod.agent(way).wait()
+        options = {"n": _count(session), "c": session.cpu, "s": 0.1 if session.quick else 1.0}
+        for where, subject in (("another pod", other), ("its pod, first touches", pod), ("its pod, repeats", pod)):
+            before = bpfstats.runs()
+            load = subject.load(subject.container("app"), "absolute", **options).ready()
+            if where == "its pod, repeats":
+                agent.settle()
+                before = bpfstats.runs()
+            if where != "its pod, first touches":
+                load.go().result()
+            for name, ran in list(bpfstats.since(before).items())[:3]:
+                detail = f"{ran.times:,} runs"
+                value = ran.nanoseconds / ran.times
+                rows.append(Row(NAME, f"one run of {name}, {where}", way, value=value, unit="ns", detail=detail))
+    return rows

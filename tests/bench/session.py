@@ -1,0 +1,79 @@
+"""What the rows share: the node, how long and how often, and that nobody else traces."""
+
+import statistics
+import subprocess
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tests.bench import machine
+from tests.bench.containers import Load, entering, load_command
+from tests.bench.pods import Node
+from tests.bench.table import percentile
+from tests.bench.trouble import BenchError
+
+_BUSY = 0.05
+"""The share of all cores that may be busy before anything is measured."""
+WAYS = ("fexit", "tracepoint", "raw_tp")
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the harness."""
+
+    node: Node
+    rounds: int
+    quick: bool
+    """Small numbers: whether it works, not how well."""
+    ways: tuple[str, ...]
+    sidecars: tuple[int, ...]
+    patience_s: float
+    """How long to wait for others' tracers to go."""
+    anyway: bool
+    """Then measure all the same, and say so."""
+    cpu: int
+    """The core that timed loads run on."""
+    notes: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Ways that do not load here, and why."""
+
+    def quiet(self) -> None:
+        """Make sure that nothing traces this machine. BenchError if something does, and does not end."""
+        found = machine.wait_until_quiet(self.patience_s)
+        if not found:
+            return
+        if not self.anyway:
+            raise BenchError(f"something else traces this machine: {'; '.join(found)} (--anyway measures all the same)")
+        note = "others traced this machine at the same time: overheads look smaller than they are"
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def look_around(self) -> None:
+        """Note it if others keep this machine busy."""
+        busy = machine.busy_share(1.0)
+        if busy > _BUSY:
+            self.notes.append(f"others kept {busy:.0%} of the machine busy when it began: the figures scatter")
+
+    def say(self, words: str) -> None:
+        """A line of progress."""
+        print(f"  {words}", flush=True)
+
+    def outside(self, mode: str, **options: float | str) -> Load:
+        """Start a load that is in no pod."""
+        command = load_command(mode, options, self.node.setup.load)
+        pipe = subprocess.PIPE
+        return Load(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, preexec_fn=entering(None)))
+
+
+class Timed(NamedTuple):
+    """What a timed load printed, in nanoseconds of one operation."""
+
+    median: float
+    """Of its batches."""
+    p99: float
+    """The 99th percentile of its batches: what is slow now and then."""
+
+
+def timed(load: Load) -> Timed:
+    """Let a timed load run, and read what one operation took."""
+    batches = load.go().result()
+    return Timed(statistics.median(batches), percentile(batches, 0.99))
