@@ -149,11 +149,9 @@ def _refused() -> dict[str, str]:
 
 
 def _shares(agent: Path) -> bool:
-    """Whether this agent can share a node's programs: its settings know the variable."""
-    command: list[str | Path] = [
-        agent.with_name("python"),
-        "-c",
-        "from snoop_agent import settings; print(settings.__file__)",
-    ]
-    told = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    return bool(told) and "SNOOP_PINS" in Path(told).read_text()
+    """Whether this agent can share a node's programs: its settings say where."""
+    words = "from snoop_agent.settings import Settings; print('pins' in Settings.__dataclass_fields__)"
+    told = subprocess.run([agent.with_name("python"), "-c", words], capture_output=True, text=True)
+    if told.returncode:
+        raise BenchError(f"{agent} does not run: {told.stderr.strip().splitlines()[-1]}")
+    return told.stdout.strip() == "True"

@@ -45,11 +45,13 @@ class Node:
         _sweep(Path(tempfile.gettempdir()))
         enter_namespace()
         self.scratch = Path(tempfile.gettempdir()) / f"{PURPOSE}-{os.getpid()}"
-        self.bpffs, self.image, layers = (self.scratch / name for name in ("bpf", "image", "layers"))
-        for place in (self.scratch, self.bpffs, self.image, layers):
+        bpffs, self.image, layers = (self.scratch / name for name in ("bpf", "image", "layers"))
+        for place in (self.scratch, bpffs, self.image, layers):
             place.mkdir()
         self._mounted: list[Path] = []
-        self._mount("bpf", self.bpffs)
+        self._mount("bpf", bpffs)
+        self.pins = bpffs / "snoop"
+        self.pins.mkdir()
         self._mount("tmpfs", layers, "nr_inodes=0,size=75%")
         for name in ("upper", "work"):
             (layers / name).mkdir()
@@ -77,6 +79,13 @@ class Node:
                 unmount(where)
             shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def left_pinned(self) -> list[str]:
+        """Take away what no agent uses and none has removed; name it."""
+        left = [one for one in self.pins.rglob("*") if not one.is_dir()]
+        for one in left:
+            one.unlink()
+        return [one.name for one in left]
+
     @contextlib.contextmanager
     def pod(self) -> Iterator["Pod"]:
         """A new pod; its processes end with it."""
@@ -103,6 +112,7 @@ class Pod:
         self.data.mkdir()
         node.tree.group(self._path)
         self._running: list[subprocess.Popen[str]] = []
+        self._agents: list[Agent] = []
 
     def container(self, name: str) -> Group:
         """Make a container's cgroup."""
@@ -139,18 +149,26 @@ class Pod:
         environment = {
             **variables(self.data, self.uid, attach, interval),
             **self.node.ingest.variables(),
-            **({"SNOOP_PINS": str(self.node.bpffs)} if setup.pins else {}),
+            **({"SNOOP_PINS": str(self.node.pins)} if setup.pins else {}),
             **{f"SNOOP_{name.upper()}": value for name, value in settings.items()},
         }
         process = self.start(group, command(setup.agent, ring_pages), log=self.data / LOG, env=environment)
-        return Agent(process, group, self.data, self.node.ingest)
+        agent = Agent(process, group, self.data, self.node.ingest)
+        self._agents.append(agent)
+        return agent
 
     def load(self, group: Group, mode: str, **options: float | str) -> Load:
         """Start a load in a container; `options` are load.c's by letter."""
         return Load(self.start(group, load_command(mode, options), root=self.node.image))
 
     def close(self) -> None:
-        """End everything in it."""
+        """End everything in it; the agents in peace, so that they leave nothing pinned."""
+        ours = [agent.process for agent in self._agents]
+        for child in self._running:
+            if child not in ours:
+                child.kill()
+        for agent in self._agents:
+            agent.end()
         self.node.tree.drop(self._path)
         for child in self._running:
             for pipe in (child.stdin, child.stdout):

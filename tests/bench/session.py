@@ -38,6 +38,9 @@ class Session:
 
     def quiet(self) -> None:
         """Make sure that nothing traces this machine. BenchError if something does, and does not end."""
+        left = self.node.left_pinned()
+        if left:
+            self.notes.append(f"agents that had ended left {len(left)} pins behind: {', '.join(sorted(left)[:3])}…")
         found = machine.wait_until_quiet(self.patience_s)
         if not found:
             return

@@ -1,5 +1,6 @@
 """One real `snoop-agent`: how it is started, and what can be asked of it."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -111,13 +112,18 @@ class Agent:
             time.sleep(0.5)
         return report
 
+    def end(self, patience_s: float = 60.0) -> bool:
+        """Tell it to end, as the kubelet does. Whether it did."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(patience_s)
+        return self.process.poll() is not None
+
     def stop(self, patience_s: float = 60.0) -> Report:
-        """Tell it to end, as the kubelet does, and read its last report."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(patience_s)
-        except subprocess.TimeoutExpired as error:
-            raise BenchError(f"the agent did not end within {patience_s:.0f} s of SIGTERM") from error
+        """End it, and read its last report."""
+        if not self.end(patience_s):
+            raise BenchError(f"the agent did not end within {patience_s:.0f} s of SIGTERM")
         if not self._ingest.accepted:
             raise BenchError(f"the agent delivered nothing: {self.complaint()}")
         return Report.read(self._data / REPORT)
