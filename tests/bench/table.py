@@ -10,7 +10,7 @@ from typing import Any
 from tests.bench.machine import Machine
 
 _HEAD = ("what", "how", "measured", "target", "", "detail")
-_BEGIN, _END = "<!-- table: make bench T=--write-docs writes it -->", "<!-- end of table -->"
+BEGIN, END = "<!-- table: make bench T=--write-docs writes it -->", "<!-- end of table -->"
 
 
 @dataclass(slots=True)
@@ -102,11 +102,11 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
 
 def write_docs(path: Path, rows: Sequence[Row], machine: Machine, command: str, notes: Sequence[str]) -> None:
     """Put the table between the marks of docs/performance.md; what stands around it is written by hand."""
-    before, _, rest = path.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
     where = f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, kernel {machine.kernel}"
     lines = [
-        _BEGIN,
+        BEGIN,
         "",
         f"Measured {machine.date} by `{command}` at {machine.commit}, on {where}.",
         *(f"{note}." for note in notes),
@@ -115,6 +115,6 @@ def write_docs(path: Path, rows: Sequence[Row], machine: Machine, command: str, 
         "| --- | --- | ---: | ---: | --- | --- |",
         *("| " + " | ".join(_cells(row)) + " |" for row in rows),
         "",
-        _END,
+        END,
     ]
     path.write_text(before + "\n".join(lines) + after)
