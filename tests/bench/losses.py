@@ -48,7 +48,8 @@ def _ring(pages: int) -> str:
 
 
 def _full_rate(session: Session, pod: Pod, way: str, ring: int) -> list[Row]:
-    count, seconds = (COUNT_QUICK, _SECONDS_QUICK) if session.quick else (COUNT, _SECONDS)
+    count = COUNT_QUICK if session.quick else COUNT
+    seconds = session.seconds or (_SECONDS_QUICK if session.quick else _SECONDS)
     agent = pod.agent(way, ring_pages=ring, max_unique_files="0").wait()
     app = pod.container("app")
     cpus = sorted(os.sched_getaffinity(0))[-2:]

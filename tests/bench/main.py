@@ -66,7 +66,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     add("--wait", "SECONDS", "for others' tracers to end (60)", type=float, default=60.0)
     add("--anyway", words="measure even if they do not, and say so")
     add("--soak", words="load one pod for long instead, and see that memory is flat")
-    add("--seconds", "N", "so long (600)", type=float, default=600.0)
+    add("--seconds", "N", "so long (600), or at full rate (60)", type=float)
     add("--json", "FILE", "write the figures there too", type=Path)
     add("--write-docs", words="write docs/performance.md")
     return parser.parse_args(arguments)
@@ -114,12 +114,13 @@ def _measure(options: argparse.Namespace, arguments: list[str]) -> int:
                 sidecars=options.sidecars or ((1, 10, 100) if pins else (1,)),
                 patience_s=options.wait,
                 anyway=options.anyway,
+                seconds=options.seconds,
                 cpu=max(os.sched_getaffinity(0)),
                 refused=_refused(),
             )
             session.look_around()
             if options.soak:
-                return soak.run(session, options.seconds)
+                return soak.run(session)
             for name in options.only:
                 print(f"==> {name}", flush=True)
                 rows += GROUPS[name](session)

@@ -30,6 +30,8 @@ class Session:
     """How long to wait for others' tracers to go."""
     anyway: bool
     """Then measure all the same, and say so."""
+    seconds: float | None
+    """How long to soak, or to open at full rate. None: as long as the row says."""
     cpu: int
     """The core that timed loads run on."""
     notes: list[str] = field(default_factory=list)

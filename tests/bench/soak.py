@@ -14,7 +14,9 @@ from tests.bench.sidecar import Agent
 from tests.bench.start import MIB
 from tests.bench.trouble import BenchError
 
+SECONDS = 600.0
 FILES, RATE = 10_000, 5_000
+"""Files that are opened in turn, so many a second."""
 WARM_UP, SAMPLES = 0.25, 60
 """The share of the time that is no measure; how often memory is looked at in all of it."""
 RISE_MIB = 1.0
@@ -32,8 +34,9 @@ class Sample:
     kernel: int
 
 
-def run(session: Session, seconds: float) -> int:
+def run(session: Session) -> int:
     """Load one pod for so long. 0: memory is flat, 1: it is not, or the agent did not live through it."""
+    seconds = session.seconds or SECONDS
     (way,) = [way for way in session.ways if way not in session.refused][:1]
     session.node.make_files(FILES)
     with session.node.pod() as pod:
