@@ -9,55 +9,18 @@ import http.client
 import logging
 import socket
 import ssl
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from snoop_agent import spool
+from snoop_agent.answers import Answer, Verdict, judge
 from snoop_report.codec import FormatError, loads_acknowledgement
-from snoop_report.model import Acknowledgement
 
 LOG = logging.getLogger(__name__)
 
 INGEST_PATH = "/v1/deltas"
 _GZIP_FROM = 16 << 10
 _ANSWER_LIMIT = 8 << 20
-
-
-class Verdict(Enum):
-    """What becomes of a posted delta."""
-
-    ACCEPTED = "accepted"
-    SPLIT = "split"
-    """Too large: halve it."""
-    REFUSED = "refused"
-    """Malformed, says the operator: more of the same will not help."""
-    DENIED = "denied"
-    """The token is not accepted; a newer one may be."""
-    LATER = "later"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one attempt."""
-
-    verdict: Verdict
-    reason: str = ""
-    retry_after: float = 0.0
-    """Seconds that the operator asked for; 0: it did not."""
-    acknowledgement: Acknowledgement | None = None
-
-
-def judge(status: int) -> Verdict:
-    """Tell what a status code other than 200 means."""
-    if status == 413:
-        return Verdict.SPLIT
-    if status in (400, 422):
-        return Verdict.REFUSED
-    if status in (401, 403):
-        return Verdict.DENIED
-    return Verdict.LATER
 
 
 class _Connection(http.client.HTTPSConnection):

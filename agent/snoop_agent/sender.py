@@ -8,10 +8,15 @@ import random
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from snoop_agent.answers import Answer, Verdict
 from snoop_agent.outbox import Outbox, Pending
-from snoop_agent.post import Answer, Post, Verdict
 from snoop_report.model import Acknowledgement
+
+if TYPE_CHECKING:
+    from snoop_agent.post import Post
 
 LOG = logging.getLogger(__name__)
 
@@ -33,12 +38,14 @@ def pause_after(failures: int, retry_after: float, jitter: float) -> float:
 
 
 class Sender(threading.Thread):
-    """Posts what waits in `outbox` through `post`."""
+    """Posts what waits in `outbox`."""
 
-    def __init__(self, outbox: Outbox, post: Post) -> None:
+    def __init__(self, outbox: Outbox, post: "Callable[[], Post]") -> None:
+        """`post` makes what it posts through, once there is something: until then nobody waits for TLS to be loaded."""
         super().__init__(name="sender", daemon=True)
         self._outbox = outbox
-        self._post = post
+        self._make_post = post
+        self._post: Post | None = None
         self._changed = threading.Condition()
         self._deadline: float | None = None
         self._hurried = False
@@ -73,7 +80,9 @@ class Sender(threading.Thread):
 
     def _interrupt(self) -> None:
         if self._attempt_since and time.monotonic() - self._attempt_since > LAST_TIMEOUT / 2:
-            self._post.interrupt()
+            post = self._post
+            if post is not None:
+                post.interrupt()
 
     def run(self) -> None:
         """Work until `finish` has been called and all is posted, or its time is over."""
@@ -89,6 +98,8 @@ class Sender(threading.Thread):
                 break
             self._attempt_since = time.monotonic()
             longest = LAST_TIMEOUT if self._hurried else TIMEOUT
+            if self._post is None:
+                self._post = self._make_post()
             answer = self._post.send(body, longest if left is None else min(left, LAST_TIMEOUT))
             self._attempt_since = 0.0
             if answer.verdict is Verdict.ACCEPTED:
@@ -111,7 +122,8 @@ class Sender(threading.Thread):
             self._complain(answer)
             self._outbox.failed(pending)
             self._sleep(pause_after(failures, answer.retry_after, random.random()))  # noqa: S311 - no secret
-        self._post.close()
+        if self._post is not None:
+            self._post.close()
 
     def _next(self) -> tuple[Pending, bytes] | None:
         """Wait for something to post. None: the agent is ending and nothing waits."""

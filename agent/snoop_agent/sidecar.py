@@ -6,18 +6,21 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from snoop_agent import kernel, observability, settings, spool, state
 from snoop_agent.agent import Agent, Started
 from snoop_agent.alarm import Alarm
 from snoop_agent.delivery import Delivery
 from snoop_agent.outbox import Outbox
-from snoop_agent.post import Post
 from snoop_agent.recorder import Recorder
 from snoop_agent.reportfile import ReportFile
 from snoop_agent.sender import Sender
 from snoop_report.model import AgentInfo, Report
 from snoop_report.version import version
+
+if TYPE_CHECKING:
+    from snoop_agent.post import Post
 
 LOG = logging.getLogger(__name__)
 
@@ -43,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, alarm.stop)
     agent = build(chosen, alarm)
     if chosen.metrics_addr:
-        observability.serve(chosen.metrics_addr, agent.numbers)
+        from snoop_agent import endpoints
+
+        endpoints.serve(chosen.metrics_addr, agent.numbers)
     agent.run()
     return 0
 
@@ -102,13 +107,19 @@ def _delivery(chosen: settings.Settings, run: state.State, recorder: Recorder) -
     outbox = Outbox(chosen.data_directory / "outbox", run.run, run.boot)
     if outbox.left_over:
         LOG.info("%d reports of an earlier run wait for the operator", outbox.left_over)
-    post = Post(
-        chosen.operator_url,
-        address=chosen.operator_address,
-        ca_bundle=chosen.ca_bundle,
-        ca_file=chosen.data_directory / "ca.pem",
-        token_file=chosen.token_file,
-    )
+
+    def post() -> "Post":
+        # Only here, in the sender's thread: TLS takes a tenth of the time in which the hooks are to be attached.
+        from snoop_agent.post import Post
+
+        return Post(
+            chosen.operator_url,
+            address=chosen.operator_address,
+            ca_bundle=chosen.ca_bundle,
+            ca_file=chosen.data_directory / "ca.pem",
+            token_file=chosen.token_file,
+        )
+
     sender = Sender(outbox, post)
     sender.start()
     return Delivery(recorder, outbox, sender, chosen.interval)

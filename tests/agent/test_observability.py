@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from snoop_agent import wire
-from snoop_agent.observability import Numbers, log_to_stderr, serve
+from snoop_agent.endpoints import serve
+from snoop_agent.observability import Numbers, log_to_stderr
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from snoop_agent.answers import Verdict, judge
 from snoop_agent.outbox import Outbox
-from snoop_agent.post import Post, Verdict, judge
+from snoop_agent.post import Post
 from snoop_agent.sender import LONGEST_PAUSE, Sender, pause_after
 from snoop_report.model import Acknowledgement, ContainerReport, Delta, Kind, Observation, Outcome, Report
 
@@ -33,7 +34,7 @@ def make_sender(box: Outbox, token: Path, tmp_path: Path, authority: Any) -> Ite
 
     def make(url: str, **options: Any) -> Sender:
         values = {"address": "127.0.0.1", "ca_bundle": authority.pem, "ca_file": tmp_path / "ca.pem"}
-        sender = Sender(box, Post(url, token_file=token, **(values | options)))
+        sender = Sender(box, lambda: Post(url, token_file=token, **(values | options)))
         sender.start()
         started.append(sender)
         return sender
