@@ -6,7 +6,7 @@ never forgotten; what is new since the last `take` is known. No I/O; one thread.
 
 import heapq
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snoop_agent.keys import Keys
 from snoop_report.model import Kind, Observation, Outcome
@@ -30,6 +30,7 @@ KINDS: tuple[Kind, ...] = (
 
 _OUTCOMES = (Outcome.EXISTS, Outcome.MISSING, Outcome.DENIED, Outcome.FAILED)
 _LETTERS = {outcome: bytes([65 + index]) for index, outcome in enumerate(_OUTCOMES)}
+_SORTED_AT_ONCE = 8192
 _VOLUME, _COLLAPSED, _FRESH = 1, 2, 4
 
 _KIND_SETS: dict[int, frozenset[Kind]] = {}
@@ -149,27 +150,33 @@ class Ledger:
 
     def observations(self) -> Iterator[Observation]:
         """All of them, ordered by path (in bytes), made one at a time."""
-        for at in sorted(range(len(self._keys)), key=self._keys.__getitem__):
+        for at in _in_order(range(len(self._keys)), self._keys.__getitem__):
             yield self._observation(at)
 
     def existing(self) -> Iterator[str]:
         """Give the report's `files`, one at a time: asked and resolved paths that exist, sorted as bytes."""
-        exists = _LETTERS[Outcome.EXISTS]
-        asked, targets = [], set()
+        asked, targets = array("I"), array("I")
         for at, key in enumerate(self._keys):
-            rest = key[key.index(b"\0") + 1 :]
-            if rest[:1] != exists:
+            letter = key.index(b"\0") + 1
+            if key[letter : letter + 1] != _LETTERS[Outcome.EXISTS]:
                 continue
-            asked.append(key)
-            if len(rest) > 1 and rest != exists + b"." and not self._flags[at] & _COLLAPSED:
-                targets.add(rest[1:])
-        asked.sort()
-        return _distinct(heapq.merge((key[: key.index(b"\0")] for key in asked), sorted(targets)))
+            asked.append(at)
+            if len(key) > letter + 1 and key[letter + 1 :] != b"." and not self._flags[at] & _COLLAPSED:
+                targets.append(at)
+        names = (map(name, _in_order(part, name)) for part, name in ((asked, self._path), (targets, self._target)))
+        return _distinct(heapq.merge(*names))
 
     def missing(self) -> Iterator[str]:
         """Give the report's `missing`, one at a time, sorted as bytes."""
         suffix = b"\0" + _LETTERS[Outcome.MISSING]
-        return _distinct(key[: key.index(b"\0")] for key in sorted(key for key in self._keys if suffix in key))
+        found = array("I", (at for at, key in enumerate(self._keys) if suffix in key))
+        return _distinct(map(self._path, _in_order(found, self._path)))
+
+    def _path(self, at: int) -> bytes:
+        return self._keys[at].partition(b"\0")[0]
+
+    def _target(self, at: int) -> bytes:
+        return self._keys[at].partition(b"\0")[2][1:]
 
     def _observation(self, at: int) -> Observation:
         path, _, rest = self._keys[at].partition(b"\0")
@@ -187,6 +194,12 @@ class Ledger:
             volume=bool(flags & _VOLUME),
             collapsed=bool(flags & _COLLAPSED),
         )
+
+
+def _in_order(numbers: Sequence[int], name: Callable[[int], bytes]) -> Iterator[int]:
+    """Sort by name, a part at a time: all names at once would double what a ledger holds."""
+    parts = (numbers[at : at + _SORTED_AT_ONCE] for at in range(0, len(numbers), _SORTED_AT_ONCE))
+    return heapq.merge(*(array("I", sorted(part, key=name)) for part in parts), key=name)
 
 
 def _distinct(paths: Iterable[bytes]) -> Iterator[str]:
