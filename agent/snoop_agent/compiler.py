@@ -85,7 +85,7 @@ def cflags(plan: Plan, btf: kernel.Btf, architecture: str) -> list[str]:
 
 
 @dataclass(slots=True)
-class _Kernel:
+class Asked:
     """What compiling asks of BTF: taken from it at once, so that its tens of megabytes go before LLVM takes its own."""
 
     tree: str
@@ -95,7 +95,8 @@ class _Kernel:
     uring: str
 
 
-def _ask_kernel(plan: Plan, tree: str) -> _Kernel:
+def ask_kernel(plan: Plan, tree: str) -> Asked:
+    """Look up what compiling needs, and write the headers into `tree`. KernelError if this kernel will not do."""
     btf, architecture = kernel.Btf.of_running_kernel(), kernel.machine()
     lacking = programs.lacking(btf, _symbols()) if plan.attach == ATTACH_VFS else []
     if lacking and plan.strict:
@@ -105,10 +106,11 @@ def _ask_kernel(plan: Plan, tree: str) -> _Kernel:
     found = programs.uring_tracepoint(btf) if plan.attach != ATTACH_VFS else None
     write_tree(Path(tree), btf, architecture)
     flags = cflags(plan, btf, architecture)
-    return _Kernel(tree, flags, programs.hooked(btf), lacking, found[0] if found else "")
+    return Asked(tree, flags, programs.hooked(btf), lacking, found[0] if found else "")
 
 
-def _load(plan: Plan, asked: _Kernel) -> tuple[dict[str, int], dict[str, int], Any]:
+def load(plan: Plan, asked: Asked, text: str) -> tuple[dict[str, int], dict[str, int], Any]:
+    """Compile `text` and load its programs: maps, programs, and what must live as long as they are wanted here."""
     # BCC reads the variable when it is loaded.
     os.environ["BCC_KERNEL_SOURCE"] = asked.tree
     try:
@@ -122,7 +124,7 @@ def _load(plan: Plan, asked: _Kernel) -> tuple[dict[str, int], dict[str, int], A
             "the Python package `bcc` found here is not BCC (PyPI's is another one): apt-get install python3-bpfcc"
         )
     try:
-        module = bcc.BPF(text=source(), cflags=asked.flags)
+        module = bcc.BPF(text=text, cflags=asked.flags)
     except Exception as error:  # bcc raises nothing more precise
         limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
         if kernel.version() < (5, 11) and limit != resource.RLIM_INFINITY:
@@ -184,8 +186,8 @@ def main(arguments: list[str]) -> int:
         if plan.attach == ATTACH_TRACEPOINT and not tracepoints:
             raise kernel.KernelError(f"the syscall tracepoints cannot be read below {_TRACEFS}")
         with tempfile.TemporaryDirectory(prefix="snoop-headers-") as tree:
-            asked = _ask_kernel(plan, tree)
-            maps, loaded, keep = _load(plan, asked)
+            asked = ask_kernel(plan, tree)
+            maps, loaded, keep = load(plan, asked, source())
     except kernel.KernelError as error:
         theirs.send(json.dumps({"error": str(error)}).encode())
         return 1

@@ -24,8 +24,10 @@ def api_server(person: str) -> Iterator[str]:
         assert proxy.stdout
         found = re.search(r"127\.0\.0\.1:\d+", proxy.stdout.readline())
         assert found
-        yield f"http://{found[0]}"
-        proxy.terminate()
+        try:
+            yield f"http://{found[0]}"
+        finally:
+            proxy.terminate()
 
 
 def ticket(space: Space, person: str, *, check: bool = True) -> str:
@@ -83,8 +85,9 @@ def test_who_may_not_gets_no_ticket_and_without_one_nothing_is_told(space: Space
         read("eve", space, "made-up." + secrets.token_urlsafe(32))
     assert refused.value.code == 401
     # Nor does the way to the reports lead anywhere else.
-    with api_server("eve") as server, pytest.raises(urllib.error.HTTPError) as lost:
-        service = f"{server}/api/v1/namespaces/{SYSTEM}/services/https:snoop-operator:https/proxy"
-        urllib.request.urlopen(f"{service}/metrics", timeout=20)
+    with api_server("eve") as server:
+        metrics = f"{server}/api/v1/namespaces/{SYSTEM}/services/https:snoop-operator:https/proxy/metrics"
+        with pytest.raises(urllib.error.HTTPError) as lost:
+            urllib.request.urlopen(metrics, timeout=20)
     assert lost.value.code == 404
     assert "cannot" in kubectl("-n", SYSTEM, "get", "secrets", "--as=eve", check=False)
