@@ -35,7 +35,7 @@ class Loaded:
         self.programs.clear()
 
 
-def compile_programs(plan: Plan, scratch: Path | None = None, timeout_s: float = 120.0) -> Loaded:
+def compile_programs(plan: Plan, scratch: Path | None = None, timeout_s: float = 300.0) -> Loaded:
     """Run the child and take over what it loaded. `scratch`: a writable directory. KernelError says what went wrong."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
