@@ -28,6 +28,7 @@ from snoop_report.paths import escape
 @options.selecting(outcome="exists")
 @options.output_format("table", "json", "yaml", "name")
 @click.option("--exit-code", is_flag=True, help=f"Exit with {Exit.DIFFERENT:d} if there are differences, as git does.")
+@options.in_cluster(several=False)
 @options.require_complete
 @click.argument("a", metavar="A", type=options.EVIDENCE)
 @click.argument("b", metavar="B", type=options.EVIDENCE)
@@ -35,11 +36,11 @@ def diff(a: str, b: str, form: str, exit_code: bool, require_complete: bool, **c
     """Compare what A used with what B used.
 
     Lines begin with `-` for a path that only A used, `+` for one that only B used, `~` for one that both used in
-    different ways. A and B are reports; one of them may be `-` for standard input. Gaps that only one of them has are
-    told as well: where one is incomplete, that a path is missing from it proves nothing.
+    different ways. A and B are profiles of the cluster or reports; one of them may be `-` for standard input. Gaps that
+    only one of them has are told as well: where one is incomplete, that a path is missing from it proves nothing.
     """
+    in_a, in_b = options.chosen([a, b], chosen)
     wanted = options.selection(chosen)
-    in_a, in_b = sources.choose([a, b])
     before, after = gather(sources.read([in_a])), gather(sources.read([in_b]))
     options.check_containers(wanted, before, after)
     for name, evidence in ((in_a.name, before), (in_b.name, after)):

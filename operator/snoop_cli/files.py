@@ -19,6 +19,7 @@ from snoop_report.paths import escape
 
 @click.command(
     epilog=examples(
+        "kubectl snoop files web -n shop --kind execute",
         "snoop files web.json                              every path that was used",
         "snoop files web.json --kind execute --kind map    programs and libraries",
         "snoop files web.json --under /usr/lib --match '*.so*'",
@@ -28,21 +29,23 @@ from snoop_report.paths import escape
 @options.selecting(outcome="exists")
 @options.output_format("table", "wide", "json", "yaml", "name")
 @click.option("-0", "--null", is_flag=True, help="Print bare paths, each ended by a NUL byte, as xargs -0 takes them.")
+@options.in_cluster()
 @options.require_complete
-@click.argument("evidence", nargs=-1, required=True, metavar="FILE...", type=options.EVIDENCE)
+@click.argument("evidence", nargs=-1, metavar="PROFILE|FILE...", type=options.EVIDENCE)
 def files(evidence: tuple[str, ...], form: str, null: bool, require_complete: bool, **chosen: Any) -> None:
     r"""List the paths that were used.
 
     The FILEs are taken together. A path is listed by the name that was asked for, and by the one that it resolved to.
-    What was asked for and was not there is listed with `--outcome missing`, everything with `--outcome any`. A FILE is
-    a report; `-` is standard input.
+    What was asked for and was not there is listed with `--outcome missing`, everything with `--outcome any`. A PROFILE
+    is a SnoopProfile of the cluster, a FILE a report; `-` is standard input.
 
     Bytes of a name that do not print are shown in hexadecimal, a newline as \x0a; `-0` prints names as they are.
     """
     if null and form not in ("table", "name"):
         raise click.UsageError(f"-0 prints bare paths, and does not go with -o {form}")
+    listed_of = options.chosen(evidence, chosen)
     wanted = options.selection(chosen)
-    found = gather(sources.read(sources.choose(evidence)))
+    found = gather(sources.read(listed_of))
     options.check_containers(wanted, found)
     listed = uses(found, wanted)
     if null:

@@ -4,6 +4,7 @@ import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ _UNFIT = {stat.S_IFDIR: "directory", stat.S_IFBLK: "block device"}
 
 @click.command(
     epilog=examples(
+        "kubectl snoop merge web -n shop -o web.json",
         "snoop merge pods/*.json -o web.json",
         "snoop merge monday.json tuesday.json -o - | snoop report -",
     )
@@ -32,9 +34,10 @@ _UNFIT = {stat.S_IFDIR: "directory", stat.S_IFBLK: "block device"}
     type=options.EVIDENCE,
     help="Where the report goes; - is standard output.",
 )
+@options.in_cluster()
 @options.require_complete
-@click.argument("evidence", nargs=-1, required=True, metavar="FILE...", type=options.EVIDENCE)
-def merge(evidence: tuple[str, ...], out: str, require_complete: bool) -> None:
+@click.argument("evidence", nargs=-1, metavar="PROFILE|FILE...", type=options.EVIDENCE)
+def merge(evidence: tuple[str, ...], out: str, require_complete: bool, **cluster: Any) -> None:
     """Unite reports into one.
 
     Every path that one of them tells is in it, and every gap; what one of them left out is left out. Order and
@@ -46,7 +49,7 @@ def merge(evidence: tuple[str, ...], out: str, require_complete: bool) -> None:
     """
     if not out:
         raise Failure("the name of a file is empty")
-    found = gather(sources.read(sources.choose(evidence)))
+    found = gather(sources.read(options.chosen(evidence, cluster)))
     if require_complete:
         options.settle(found, required=True)
     united = unite(found.reports)

@@ -1,7 +1,8 @@
 """Options that several commands share, and what they have to say about evidence in general."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -9,6 +10,8 @@ import click
 from snoop_cli import output
 from snoop_cli.evidence import Evidence
 from snoop_cli.exits import Exit, Failure
+from snoop_cli.place import OPERATOR, Place
+from snoop_cli.sources import Source, choose
 from snoop_cli.spelling import several
 from snoop_cli.uses import Selection, unknown_containers, unnamed
 from snoop_report.model import Kind, Outcome
@@ -23,6 +26,63 @@ def examples(*lines: str) -> str:
     """Make the examples at the end of a command's help."""
     # Click leaves a paragraph as it is that begins with this.
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def in_cluster(*, several: bool = True) -> Callable[[_C], _C]:
+    """Add kubectl's flags; `place` reads them. `several`: profiles can be chosen as well as named."""
+    options = [
+        click.option("-n", "--namespace", default="", metavar="NAME", help="Namespace of the profile."),
+        *(
+            [
+                click.option("-A", "--all-namespaces", is_flag=True, help="All profiles of the cluster."),
+                click.option("-l", "--selector", default="", metavar="LABELS", help="Profiles with these labels."),
+            ]
+            if several
+            else []
+        ),
+        click.option("--context", default="", metavar="NAME", help="Context of the kubeconfig."),
+        click.option("--kubeconfig", default="", metavar="FILE", help="The kubeconfig. [default: as kubectl]"),
+        click.option(
+            "--operator",
+            default=OPERATOR,
+            show_default=True,
+            metavar="NAMESPACE/SERVICE",
+            envvar="SNOOP_OPERATOR",
+            help="Where Snoop's operator is.",
+        ),
+    ]
+
+    def add(command: _C) -> _C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def place(chosen: dict[str, Any]) -> Place:
+    """Read what `in_cluster` added to a command's arguments, and take it out of them."""
+    where = Place(
+        kubeconfig=chosen.pop("kubeconfig"),
+        context=chosen.pop("context"),
+        namespace=chosen.pop("namespace"),
+        every_namespace=chosen.pop("all_namespaces", False),
+        labels=chosen.pop("selector", ""),
+        operator=chosen.pop("operator"),
+    )
+    if where.every_namespace and where.namespace:
+        raise click.UsageError("-n names one namespace, and -A means all")
+    if not re.fullmatch(r"[a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9]*", where.operator):
+        raise click.UsageError(f"--operator {where.operator!r} is not NAMESPACE/SERVICE")
+    return where
+
+
+def chosen(arguments: Sequence[str], options: dict[str, Any]) -> list[Source]:
+    """Tell what the arguments mean, by the flags of `in_cluster`, which are taken out of `options`."""
+    where = place(options)
+    if not arguments and not where.given:
+        raise click.UsageError("name a profile or a report file; -n, -A or -l without a name mean all profiles")
+    return choose(arguments, where)
 
 
 def output_format(*forms: str) -> Callable[[_C], _C]:

@@ -26,6 +26,7 @@ _WIDTH = 100
 
 @click.command(
     epilog=examples(
+        "kubectl snoop report web -n shop",
         "snoop report web.json",
         "snoop report pods/*.json -o wide",
         "kubectl exec POD -c snoop-agent -- cat /data/snoop-report.json | snoop report -",
@@ -33,18 +34,20 @@ _WIDTH = 100
     )
 )
 @options.output_format("table", "wide", "json", "yaml", "name")
+@options.in_cluster()
 @options.require_complete
-@click.argument("evidence", nargs=-1, required=True, metavar="FILE...", type=options.EVIDENCE)
-def report(evidence: tuple[str, ...], form: str, require_complete: bool) -> None:
+@click.argument("evidence", nargs=-1, metavar="PROFILE|FILE...", type=options.EVIDENCE)
+def report(evidence: tuple[str, ...], form: str, require_complete: bool, **cluster: Any) -> None:
     """Sum up the evidence and its gaps.
 
     Tells containers, period, how many paths were used and how, each gap in the evidence, and what to do about it.
 
-    A FILE is a report, of an agent, of `snoop trace`, of `snoop-operator report` or of upstream snoop; `-` is standard
-    input. Reports of the same pod are united. Paths are counted once for each container name and image, whatever the
-    number of pods. USED counts paths asked for and what they resolved to.
+    A PROFILE is a SnoopProfile of the cluster; none, with -n, -A or -l, means all of them. What is the name of a file
+    is that file; `sp/NAME` never is. A FILE is a report, of an agent, of `snoop trace`, of `snoop-operator report` or
+    of upstream snoop; `-` is standard input. Reports of the same pod are united. Paths are counted once for each
+    container name and image, whatever the number of pods. USED counts paths asked for and what they resolved to.
     """
-    found = gather(sources.read(sources.choose(evidence)))
+    found = gather(sources.read(options.chosen(evidence, cluster)))
     summary = summarise(found)
     if form == "name":
         output.write_lines(printable(pod) for pod in summary.pods)

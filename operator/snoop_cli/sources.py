@@ -1,11 +1,12 @@
 """Where reports come from. A source gives reports; the commands do not know whether it reads a file or a cluster.
 
-Today there are files and standard input; what an argument means is decided in `choose` alone.
+What an argument means is decided in `choose` alone: a file, standard input, or a profile of a cluster.
 """
 
 import gc
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ import click
 
 from snoop_cli.exits import Failure
 from snoop_cli.output import say
+from snoop_cli.place import Place
 from snoop_cli.spelling import shown
 from snoop_report.codec import FormatError, report_from_dict
 from snoop_report.model import Report
@@ -84,13 +86,51 @@ class StandardInput:
         return parse(self.name, raw)
 
 
-def choose(arguments: Sequence[str]) -> list[Source]:
-    """Tell what each argument names. Failure if one is named twice that can be read only once."""
+_PROFILE = re.compile(r"(?:(sp|snoopprofiles?|snoopprofile\.snoop\.dev)/)?([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)")
+
+
+def choose(arguments: Sequence[str], place: Place | None = None) -> list[Source]:
+    """Tell what each argument names. Failure if one is named twice that can be read only once.
+
+    With `place` (kubectl's flags) an argument may be a profile: `sp/NAME`, or a NAME that is no file and looks like
+    none; any NAME, if a flag says that a cluster is meant. Without arguments, such a flag means all profiles.
+    """
     if "" in arguments:
         raise Failure("the name of a file is empty")
     if arguments.count("-") > 1:
         raise Failure("standard input (-) can be read only once")
-    return [StandardInput() if one == "-" else FileSource(Path(one)) for one in arguments]
+    profiles = {one: _profile(one, place) for one in arguments} if place is not None else {}
+    if place is None or not (any(profiles.values()) or not arguments):
+        return [_file(one) for one in arguments]
+    # Only here: the Kubernetes client takes half a second to load.
+    from snoop_cli.cluster import Cluster, ProfileSource
+
+    cluster = Cluster(place)
+    if not arguments:
+        listed = cluster.profiles()
+        if not listed:
+            where = "the cluster" if place.every_namespace else f"namespace {cluster.namespace}"
+            raise Failure(f"there is no SnoopProfile in {where}{' with these labels' if place.labels else ''}")
+        return [ProfileSource(cluster, namespace, name) for namespace, name in listed]
+    if place.every_namespace or place.labels:
+        raise Failure("a profile is either named, or chosen by -A or -l")
+    return [
+        ProfileSource(cluster, cluster.namespace, profiles[one]) if profiles[one] else _file(one) for one in arguments
+    ]
+
+
+def _file(argument: str) -> Source:
+    return StandardInput() if argument == "-" else FileSource(Path(argument))
+
+
+def _profile(argument: str, place: Place) -> str:
+    """Name the profile that an argument means; empty if it means none."""
+    match = _PROFILE.fullmatch(argument)
+    if match is None:
+        return ""
+    if match[1] or place.given:
+        return match[2]
+    return match[2] if "." not in argument and not os.path.lexists(argument) else ""
 
 
 def read(sources: Sequence[Source]) -> Iterator[Report]:

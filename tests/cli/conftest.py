@@ -75,8 +75,10 @@ def snoop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `snoop` in `tmp_path`, inside this process: what needs a terminal or a pipe starts one of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: object, stdin: str | None = None, text: bool = True) -> "subprocess.CompletedProcess[Any]":
-        done = CliRunner().invoke(cli, list(map(str, arguments)), input=stdin, prog_name="snoop")
+    def run(
+        *arguments: object, stdin: str | None = None, text: bool = True, env: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[Any]":
+        done = CliRunner().invoke(cli, list(map(str, arguments)), input=stdin, env=env, prog_name="snoop")
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
         out = done.stdout_bytes.decode() if text else done.stdout_bytes

@@ -14,7 +14,7 @@ MAIN = "from snoop_cli.main import main; import sys; sys.argv[0] = '/opt/bin/{na
 def test_usage_names_the_program_as_it_was_called(name, called) -> None:
     command = [sys.executable, "-c", MAIN.format(name=name), "files", "-h"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"Usage: {called} files [OPTIONS] FILE...")
+    assert done.stdout.startswith(f"Usage: {called} files [OPTIONS] PROFILE|FILE...")
 
 
 def test_help_says_what_each_exit_status_means(snoop) -> None:

@@ -123,7 +123,7 @@ def test_what_cannot_be_opened_is_told_in_one_line(snoop, tmp_path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
         for name, words in (
-            ("nothing", "cannot read nothing: No such file or directory"),
+            ("nothing.json", "cannot read nothing.json: No such file or directory"),
             ("folder", "folder is a directory: name the report files in it"),
             ("loop", "cannot read loop: Too many levels of symbolic links"),
             ("socket", "cannot read socket: No such device or address"),
