@@ -33,7 +33,7 @@ def _agent(session: Session, pod: Pod, way: str) -> list[Row]:
     session.node.make_files(KNOWN + new)
     agent = pod.agent(way).wait()
     app = pod.container("app")
-    agent.settle()
+    agent.settle(2.0)
     rows = [Row(NAME, "CPU of the agent, idle pod", way, _share(agent, seconds), "%", 0.1, f"{seconds:.0f} s")]
     pod.load(app, "paced", n=KNOWN, r=20_000, s=0).ready().go().result()
     # Known is what is in the file already: writing that belongs to the new ones.
@@ -45,7 +45,7 @@ def _agent(session: Session, pod: Pod, way: str) -> list[Row]:
         ("1,000 opens/s, each of a new file", None, {"n": new, "f": KNOWN, "r": 1000}),
     ):
         load = pod.load(app, "paced", c=session.cpu, s=seconds, **options).ready()
-        agent.settle()
+        agent.settle(2.0)
         share, reached = _while(agent, load)
         rows.append(Row(NAME, f"CPU of the agent, {what}", way, share, "%", target, f"{reached:,.0f}/s reached"))
         session.say(f"{what}: {share:.2f} %")

@@ -60,7 +60,7 @@ def _full_rate(session: Session, pod: Pod, way: str, ring: int) -> list[Row]:
     for load in loads:
         load.go()
     opened = sum(load.result()[0] for load in loads)
-    agent.settle()
+    agent.settle(2.0)
     report = agent.stop()
     missing = count - report.below(FILES)
     what = f"two cores at full rate for {seconds:.0f} s, {_ring(ring)}"
@@ -87,13 +87,13 @@ def _burst(session: Session, pod: Pod, way: str) -> list[Row]:
     group = pod.container("snoop-agent")
     group.limit_memory(MEMORY)
     agent = pod.agent(way, group=group, interval="5s").wait()
-    agent.settle()
+    agent.settle(2.0)
     start = group.peak()
     group.forget_peak()
     with Watch(group) as watch:
         load = pod.load(pod.container("app"), "flood", n=count, s=0, b=count, c=session.cpu)
         opened, took = load.ready().go().result()
-        agent.settle()
+        agent.settle(2.0)
     peak, met = group.peak(), group.failures()
     alive = agent.process.poll() is None
     report = agent.stop() if alive else Report()

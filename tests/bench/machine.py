@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ TRACEFS = Path("/sys/kernel/tracing")
 _TRACING_PROGRAMS = frozenset(
     {"kprobe", "tracepoint", "raw_tracepoint", "raw_tracepoint_writable", "perf_event", "tracing"}
 )
+
+_WORTH_A_WORD = 10.0
+"""Seconds: detaching from some 70 tracepoints takes 6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +57,19 @@ def tracers() -> list[str]:
     return [*_programs(), *_perf_events(), *_ftrace()]
 
 
-def _programs() -> list[str]:
+def programs() -> dict[int, str]:
+    """Name the BPF programs of tracing types that are loaded now, by ID."""
     try:
         told = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise BenchError(f"bpftool cannot list the kernel's programs: {error}") from error
-    found = [one for one in json.loads(told) if one["type"] in _TRACING_PROGRAMS]
-    by_name = sorted({one.get("name", "?") for one in found})
-    return [f"{len(found)} BPF programs ({', '.join(by_name[:3])}…)"] if found else []
+    return {one["id"]: one.get("name", "?") for one in json.loads(told) if one["type"] in _TRACING_PROGRAMS}
+
+
+def _programs() -> list[str]:
+    found = programs()
+    names = sorted(set(found.values()))
+    return [f"{len(found)} BPF programs ({', '.join(names[:3])}…)"] if found else []
 
 
 def _perf_events() -> list[str]:
@@ -86,12 +95,16 @@ def _ftrace() -> list[str]:
     return found
 
 
-def wait_until_quiet(patience_s: float) -> list[str]:
+def wait_until_quiet(patience_s: float, say: Callable[[str], None]) -> list[str]:
     """Wait until nothing traces. What still does after `patience_s` seconds."""
-    until = time.monotonic() + patience_s
+    began, told = time.monotonic(), False
     while found := tracers():
-        if time.monotonic() > until:
+        waited = time.monotonic() - began
+        if waited > patience_s:
             return found
+        if waited > _WORTH_A_WORD and not told:
+            told = True
+            say(f"waiting until others do not trace this machine: {'; '.join(found)}")
         time.sleep(0.2)
     return []
 

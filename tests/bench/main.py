@@ -17,7 +17,7 @@ from tests.bench.containers import build_load
 from tests.bench.pods import Node, Setup
 from tests.bench.session import WAYS, Session
 from tests.bench.table import Row
-from tests.bench.trouble import BenchError
+from tests.bench.trouble import BenchError, NotQuietError
 
 from snoop_agent import kernel, programs
 
@@ -123,7 +123,10 @@ def _measure(options: argparse.Namespace, arguments: list[str]) -> int:
                 return soak.run(session)
             for name in options.only:
                 print(f"==> {name}", flush=True)
-                rows += GROUPS[name](session)
+                try:
+                    rows += GROUPS[name](session)
+                except NotQuietError as error:
+                    rows.append(Row(name, name, detail=str(error)))
         finally:
             node.close()
     finally:
@@ -136,7 +139,7 @@ def _measure(options: argparse.Namespace, arguments: list[str]) -> int:
         table.write_json(options.json, table.as_document(rows, here, command, session.notes))
     if options.write_docs:
         table.write_docs(ROOT / "docs/performance.md", rows, here, command, session.notes)
-    return 0
+    return 1 if any(row.value is None and row.how not in session.refused for row in rows) else 0
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,9 @@
 """What the rows share: the node, how long and how often, and that nobody else traces."""
 
+import contextlib
 import statistics
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -9,7 +11,7 @@ from tests.bench import machine
 from tests.bench.containers import Load, entering, load_command
 from tests.bench.pods import Node
 from tests.bench.table import percentile
-from tests.bench.trouble import BenchError
+from tests.bench.trouble import DisturbedError, NotQuietError
 
 _BUSY = 0.05
 """The share of all cores that may be busy before anything is measured."""
@@ -39,18 +41,28 @@ class Session:
     """Ways that do not load here, and why."""
 
     def quiet(self) -> None:
-        """Make sure that nothing traces this machine. BenchError if something does, and does not end."""
+        """Make sure that nothing traces this machine. NotQuietError if something does, and does not end."""
         left = self.node.left_pinned()
         if left:
             self.notes.append(f"agents that had ended left {len(left)} pins behind: {', '.join(sorted(left)[:3])}…")
-        found = machine.wait_until_quiet(self.patience_s)
+        found = machine.wait_until_quiet(self.patience_s, self.say)
         if not found:
             return
         if not self.anyway:
-            raise BenchError(f"something else traces this machine: {'; '.join(found)} (--anyway measures all the same)")
+            raise NotQuietError(
+                f"something else traces this machine: {'; '.join(found)} (--anyway measures all the same)"
+            )
         note = "others traced this machine at the same time: overheads look smaller than they are"
         if note not in self.notes:
             self.notes.append(note)
+
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """DisturbedError if tracing programs come or go meanwhile."""
+        before = machine.programs()
+        yield
+        if machine.programs() != before and not self.anyway:
+            raise DisturbedError("others began or ended to trace this machine in each of the last rounds")
 
     def look_around(self) -> None:
         """Note it if others keep this machine busy."""

@@ -13,6 +13,8 @@ from tests.bench.ingest import Ingest
 from tests.bench.report import Report
 from tests.bench.trouble import BenchError
 
+_IDLE = 0.02
+"""The share of a core up to which an agent counts as idle."""
 LOG, REPORT = "agent.log", "snoop-report.json"
 # The size of the ring is no setting: nobody has wanted another one yet.
 _WITH_RING = """
@@ -86,24 +88,19 @@ class Agent:
         lines = [line for line in self.log().splitlines() if " ERROR " in line or "Error" in line] or ["no word"]
         return lines[-1].split(" ERROR ", 1)[-1].removeprefix("cannot trace: ").removesuffix("; the agent stays idle")
 
-    def cpu_seconds(self) -> float:
-        """Processor time of the process: proc_pid_stat(5)."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def resident(self) -> tuple[int, int]:
         """(RSS, anonymous) in bytes: proc_pid_smaps(5)."""
         words = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
         found = {line.split()[0]: int(line.split()[1]) * 1024 for line in words.splitlines()[1:]}
         return found["Rss:"], found["Anonymous:"]
 
-    def settle(self, patience_s: float = 60.0) -> None:
-        """Wait until it has nothing to do: half a second without a tick of its clock, or two."""
+    def settle(self, quiet_s: float = 0.2, patience_s: float = 60.0) -> None:
+        """Wait until it has nothing to do for so long: it gathers records for 50 ms, and news for a second."""
         until, busy = time.monotonic() + patience_s, True
         while busy and time.monotonic() < until:
-            before = self.cpu_seconds()
-            time.sleep(0.5)
-            busy = self.cpu_seconds() - before > 0.02
+            before = self.group.cpu_seconds()
+            time.sleep(quiet_s)
+            busy = self.group.cpu_seconds() - before > _IDLE * quiet_s
 
     def recorded(self, files: int, patience_s: float = 60.0) -> Report:
         """Wait until its report file has so many of the load's files, or time is up, and read it."""

@@ -44,7 +44,7 @@ def run(session: Session) -> int:
         load = pod.load(pod.container("app"), "soak", n=FILES, r=RATE, s=seconds).ready().go()
         samples = _watch(agent, seconds)
         operations, _ = load.result()
-        agent.settle()
+        agent.settle(2.0)
         report = agent.stop()
     print(f"  attached by {way}; {operations:,.0f} steps, {report.events:,} operations seen, {report.lost:,} lost")
     flat = True
