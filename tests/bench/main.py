@@ -99,6 +99,8 @@ def _measure(options: argparse.Namespace, arguments: list[str]) -> int:
     agent = options.agent or ROOT / ".venv/bin/snoop-agent"
     if not agent.exists():
         raise BenchError(f"{agent} is not there: make install, or --agent FILE")
+    if options.quick and options.write_docs:
+        raise BenchError("--quick figures are none for docs/performance.md: leave out one of --quick and --write-docs")
     signal.signal(signal.SIGTERM, _interrupt)
     built = Path(tempfile.mkdtemp(prefix="snoop-bench-load-"))
     rows: list[Row] = []

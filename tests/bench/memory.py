@@ -70,7 +70,7 @@ def _life(session: Session, pod: Pod, way: str) -> list[Row]:
     cycles = _CYCLES_QUICK if session.quick else _CYCLES
     session.node.make_files(count)
     agent = pod.agent(way, interval="1s", max_unique_files="0").wait()
-    agent.settle(2.0)
+    agent.settle()
     rss, anonymous = agent.resident()
     rows = [
         Row(NAME, "resident agent, idle after start: RSS", way, rss / MIB, "MiB", 32.0),
@@ -85,7 +85,7 @@ def _life(session: Session, pod: Pod, way: str) -> list[Row]:
             pod.load(app, "paced", n=count, r=_FILL_RATE, s=0).ready().go().result()
             report = agent.recorded(count, patience_s=5.0 if passes < _PASSES - 1 else 60.0)
             recorded, lost, passes = report.below(FILES), report.lost, passes + 1
-        agent.settle(2.0)
+        agent.settle()
     filled = agent.group.memory()
     rss, anonymous = agent.resident()
     if recorded != count:
@@ -102,7 +102,7 @@ def _life(session: Session, pod: Pod, way: str) -> list[Row]:
     session.say(f"{count:,} files: {filled.working / MIB:.1f} MiB")
     with Watch(agent.group) as watch:
         pod.load(app, "paced", n=count, r=_REPEATS, s=cycles).ready().go().result()
-        agent.settle(2.0)
+        agent.settle()
     later = agent.group.memory()
     grown = (later.anonymous + later.kernel - filled.anonymous - filled.kernel) / MIB
     detail = f"{later.working / MIB:.1f} MiB then, peak {watch.peak / MIB:.1f}; {cycles * _REPEATS:,} repeats"

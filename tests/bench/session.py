@@ -49,9 +49,7 @@ class Session:
         if not found:
             return
         if not self.anyway:
-            raise NotQuietError(
-                f"something else traces this machine: {'; '.join(found)} (--anyway measures all the same)"
-            )
+            raise NotQuietError(f"others trace this machine: {'; '.join(found)} (--anyway measures all the same)")
         note = "others traced this machine at the same time: overheads look smaller than they are"
         if note not in self.notes:
             self.notes.append(note)

@@ -40,6 +40,12 @@ def test_an_agent_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[st
 
 
 @needs_root
+def test_quick_figures_are_not_written_to_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["--quick", "--write-docs"]) == 2
+    assert "--write-docs" in capsys.readouterr().err
+
+
+@needs_root
 def test_what_a_killed_run_left_is_gone_with_the_next() -> None:
     killed = subprocess.run([sys.executable, "-c", _KILLED], cwd=ROOT, capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

@@ -15,7 +15,7 @@ ROWS = [
     Row("overhead", "an open", "raw_tp", 400.0, "ns", 450.0),
     Row("overhead", "a getppid", "raw_tp", 60.0, "ns", 50.0),
     Row("overhead", "an open", "fexit", detail="refused here"),
-    Row("memory", "RSS", "raw_tp", 33.4, "MiB"),
+    Row("memory", "RSS", "a|b", 33.4, "MiB"),
 ]
 
 
@@ -47,8 +47,9 @@ def test_the_documents_table_is_replaced_and_what_is_around_it_stays(tmp_path: P
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
+    assert r"| RSS | a\|b | 33.4 MiB |" in text
     assert text.count("| an open | raw_tp | 400 ns | ≤ 450 ns | ok |  |") == 1
-    assert "others were busy." in text
+    assert "Others were busy." in text
 
 
 def test_the_json_file_has_every_sample(tmp_path: Path) -> None:
