@@ -2,22 +2,19 @@
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tests.bench import cpu, image, losses, machine, memory, overhead, profile, soak, start, table
-from tests.bench.containers import build_load
 from tests.bench.pods import Node, Setup
 from tests.bench.session import WAYS, Session
 from tests.bench.table import Row
-from tests.bench.trouble import BenchError, NotQuietError
+from tests.bench.trouble import BenchError
 
 from snoop_agent import kernel, programs
 
@@ -102,37 +99,33 @@ def _measure(options: argparse.Namespace, arguments: list[str]) -> int:
     if options.quick and options.write_docs:
         raise BenchError("--quick figures are none for docs/performance.md: leave out one of --quick and --write-docs")
     signal.signal(signal.SIGTERM, _interrupt)
-    built = Path(tempfile.mkdtemp(prefix="snoop-bench-load-"))
     rows: list[Row] = []
+    pins = not options.private and _shares(agent)
+    node = Node(Setup(agent.resolve(), pins))
     try:
-        pins = not options.private and _shares(agent)
-        node = Node(Setup(agent.resolve(), build_load(built), pins))
-        try:
-            session = Session(
-                node,
-                rounds=1 if options.quick else options.rounds,
-                quick=options.quick,
-                ways=options.attach,
-                sidecars=options.sidecars or ((1, 10, 100) if pins else (1,)),
-                patience_s=options.wait,
-                anyway=options.anyway,
-                seconds=options.seconds,
-                cpu=max(os.sched_getaffinity(0)),
-                refused=_refused(),
-            )
-            session.look_around()
-            if options.soak:
-                return soak.run(session)
-            for name in options.only:
-                print(f"==> {name}", flush=True)
-                try:
-                    rows += GROUPS[name](session)
-                except NotQuietError as error:
-                    rows.append(Row(name, name, detail=str(error)))
-        finally:
-            node.close()
+        session = Session(
+            node,
+            rounds=1 if options.quick else options.rounds,
+            quick=options.quick,
+            ways=options.attach,
+            sidecars=options.sidecars or ((1, 10, 100) if pins else (1,)),
+            patience_s=options.wait,
+            anyway=options.anyway,
+            seconds=options.seconds,
+            cpu=max(os.sched_getaffinity(0)),
+            refused=_refused(),
+        )
+        session.look_around()
+        if options.soak:
+            return soak.run(session)
+        for name in options.only:
+            print(f"==> {name}", flush=True)
+            try:
+                rows += GROUPS[name](session)
+            except BenchError as error:
+                rows.append(Row(name, name, detail=str(error)))
     finally:
-        shutil.rmtree(built, ignore_errors=True)
+        node.close()
     print("\n" + table.shape(rows))
     here, command = machine.describe(ROOT), f'make bench T="{" ".join(arguments)}"' if arguments else "make bench"
     for note in session.notes:

@@ -13,7 +13,17 @@ from pathlib import Path
 
 from tests.bench import machine
 from tests.bench.cgroups import PURPOSE, Group, Tree
-from tests.bench.containers import FILES, HOME, Load, enter_namespace, entering, load_command, mount, unmount
+from tests.bench.containers import (
+    FILES,
+    HOME,
+    Load,
+    build_load,
+    enter_namespace,
+    entering,
+    load_command,
+    mount,
+    unmount,
+)
 from tests.bench.ingest import Ingest
 from tests.bench.sidecar import LOG, Agent, command, variables
 
@@ -24,8 +34,6 @@ class Setup:
 
     agent: Path
     """`snoop-agent`."""
-    load: Path
-    """The compiled load.c."""
     pins: bool
     """Whether sidecars share programs through a bpffs."""
 
@@ -58,7 +66,8 @@ class Node:
         self._mount("overlay", self.image, f"lowerdir=/,upperdir={layers}/upper,workdir={layers}/work")
         place = self.image / HOME.relative_to("/")
         (place / FILES.name).mkdir(parents=True)
-        shutil.copy(setup.load, place / "load")
+        self.load = build_load(place)
+        """For what runs outside of containers; in them it is HOME's."""
         if not (machine.TRACEFS / "events").is_dir():
             self._mount("tracefs", machine.TRACEFS)
         self._numbers = itertools.count(1)
@@ -98,7 +107,7 @@ class Node:
     def make_files(self, count: int, first: int = 0) -> None:
         """Make the files `first` … `first + count - 1` that loads open."""
         place = self.image / FILES.relative_to("/")
-        subprocess.run(load_command("make", {"n": count, "f": first}, self.setup.load, place), check=True)
+        subprocess.run(load_command("make", {"n": count, "f": first}, self.load, place), check=True)
 
 
 class Pod:

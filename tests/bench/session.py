@@ -74,7 +74,7 @@ class Session:
 
     def outside(self, mode: str, **options: float | str) -> Load:
         """Start a load that is in no pod."""
-        command = load_command(mode, options, self.node.setup.load)
+        command = load_command(mode, options, self.node.load)
         pipe = subprocess.PIPE
         return Load(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, preexec_fn=entering(None)))
 
