@@ -123,6 +123,12 @@ class _ProgramInfo(ctypes.Structure):
     )
 
 
+class _MapInfo(ctypes.Structure):
+    """The head of struct bpf_map_info."""
+
+    _fields_ = (("type", _u32), ("id", _u32), ("key_size", _u32), ("value_size", _u32), ("max_entries", _u32))
+
+
 class _PerfEventAttr(ctypes.Structure):
     _fields_ = (
         ("type", _u32),
@@ -282,6 +288,13 @@ def run_program(program_fd: int) -> None:
     context = (_u64 * 12)()
     attribute = _TestRun(prog_fd=program_fd, ctx_size_in=ctypes.sizeof(context), ctx_in=_address(context))
     _bpf(_PROG_TEST_RUN, attribute)
+
+
+def map_entries(map_fd: int) -> int:
+    """Tell a map's max_entries: of a ring buffer its bytes."""
+    info = _MapInfo()
+    _bpf(_GET_INFO_BY_FD, _Info(map_fd, ctypes.sizeof(info), _address(info)))
+    return int(info.max_entries)
 
 
 def recursion_misses(program_fd: int) -> int:

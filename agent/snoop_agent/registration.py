@@ -38,6 +38,11 @@ class Registration:
         return self._maps["ring"]
 
     @property
+    def ring_size(self) -> int:
+        """Its bytes."""
+        return bpfsys.map_entries(self.ring)
+
+    @property
     def counters(self) -> int:
         """That of the counters by container."""
         return self._maps["counters"]

@@ -42,7 +42,7 @@ class KernelTracer:
         self._registered = registered
         self._home = shared
         self._left: list[bytes] = []
-        self._ring = RingBuffer(registered.ring)
+        self._ring = RingBuffer(registered.ring, registered.ring_size)
         self._since = time.time()
         self._unread = 0
         self._cpus = bpfsys.possible_cpus()
@@ -62,7 +62,7 @@ class KernelTracer:
 
     def take_in(self, ring: int) -> None:
         """Read what is left in a ring that nothing writes to any more, and close it."""
-        left = RingBuffer(ring)
+        left = RingBuffer(ring, bpfsys.map_entries(ring))
         while records := left.poll(0):
             self._left += records
         left.close()

@@ -41,8 +41,8 @@ RIGHTS = {
 _PRIVILEGED = frozenset({"chroot", "denied", "coreutils", "odd-calls", "mounts", "pid-namespace"})
 
 
-# Kernels that preempt BPF programs skip some of their runs. Then something is missing, and the report says so, as it has
-# to (docs/capture.md); a fork that was not seen also leaves a directory unknown from which a name starts.
+# Kernels that preempt BPF programs skip some of their runs. Then something is missing, and the report says so, as it
+# has to (docs/capture.md); a fork that was not seen also leaves a directory unknown from which a name starts.
 _SKIPPED = "gap records_lost: the kernel skipped runs of a tracing program"
 _FOLLOWS = "gap path_unreadable: "
 
