@@ -46,6 +46,22 @@ apt_install() { # PACKAGE…
   }
 }
 
+# Unpacks a Debian package into the cache and puts its programs on PATH: a package that would start a daemon is not
+# installed.
+apt_unpack() { # PACKAGE
+  local place=${SNOOP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/snoop}/tools/$1 scratch
+  if [ ! -d "$place" ]; then
+    step "apt: $1, unpacked in $place"
+    mkdir -p "$(dirname "$place")"
+    scratch=$(mktemp -d "$place.XXXXXX")
+    (cd "$scratch" && { apt-get -qq download "$1" || { as_root apt-get -qq update && apt-get -qq download "$1"; }; }) 2>/dev/null
+    dpkg-deb -x "$scratch"/*.deb "$scratch/root"
+    mv -T "$scratch/root" "$place" 2>/dev/null || [ -d "$place" ]
+    rm -rf "$scratch"
+  fi
+  PATH=$place/usr/bin:$PATH
+}
+
 # The version that pyproject.toml declares.
 project_version() { sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml | head -n 1; }
 

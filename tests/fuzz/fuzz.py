@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> int:
     except ImportError as error:
         print(f"fuzz: no atheris for this Python and machine ({error}): make install brings it", file=sys.stderr)
         return NO_FUZZER
-    with atheris.instrument_imports(include=["snoop_report", "snoop_agent", "snoop_operator.ingest.body"]):
+    with atheris.instrument_imports(
+        include=["snoop_report", "snoop_agent", "snoop_image", "snoop_operator.ingest.body"]
+    ):
         from targets import TARGETS
     target = TARGETS[name]
     corpus = CACHE / name

@@ -1,7 +1,8 @@
 """What is fuzzed: functions of bytes that raise only if something is wrong, each with inputs to begin from.
 
 `records` is what the kernel side could write, from the ring buffer to the report. `report`, `delta` and
-`acknowledgement` are JSON from elsewhere. `body` is a delta as the operator takes it from a pod.
+`acknowledgement` are JSON from elsewhere. `body` is a delta as the operator takes it from a pod. What images hold is in
+three files beside this one.
 """
 
 import contextlib
@@ -10,8 +11,17 @@ import json
 import os
 import re
 import struct
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
+
+# Beside this file; whoever loads it by its path has not put them there.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import closure_targets
+import package_targets
+import source_targets
 
 from snoop_agent import decoding, wire
 from snoop_agent.recorder import Recorder
@@ -224,4 +234,10 @@ TARGETS = {
     "delta": Target(delta, delta_seeds, _words(delta_seeds())),
     "acknowledgement": Target(acknowledgement, acknowledgement_seeds, _words(acknowledgement_seeds())),
     "body": Target(posted, delta_seeds, _words(delta_seeds())),
+    "elf": Target(closure_targets.elf, closure_targets.elf_seeds, closure_targets.WORDS),
+    "ld_cache": Target(closure_targets.ld_cache, closure_targets.ld_cache_seeds, closure_targets.WORDS),
+    "image": Target(closure_targets.image, closure_targets.image_seeds, closure_targets.WORDS),
+    "packages": Target(package_targets.packages, package_targets.package_seeds, package_targets.WORDS),
+    "rpm": Target(package_targets.rpm, package_targets.rpm_seeds, package_targets.WORDS),
+    **{name: Target(*one) for name, one in source_targets.SOURCES.items()},
 }

@@ -11,7 +11,22 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-NAMES = ["records", "report", "delta", "acknowledgement", "body"]
+NAMES = [
+    "records",
+    "report",
+    "delta",
+    "acknowledgement",
+    "body",
+    "elf",
+    "ld_cache",
+    "image",
+    "packages",
+    "rpm",
+    "layer",
+    "archive",
+    "inventory",
+    "credentials",
+]
 
 
 @pytest.fixture(scope="module")
