@@ -258,6 +258,7 @@ static __always_inline int take_link(struct scratch *e, void *mm, void *filename
 			return 0;
 		argument += length;
 	}
+	e->hash = 0;
 	if (!take_name(e, filename, 0))
 		return 0;
 	hash_name(e);
@@ -323,10 +324,16 @@ int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
 		if (!script)
 			break;
 		blind = told >= CHAIN_MAX;
-		if (!blind && take_link(e, mm, filename, argument)) {
-			e->told = told + 1;
+		/* Two at once: what is no path is what a line gives its interpreter, one word at most. */
+		for (int i = 0; i < 2; i++) {
+			if (blind || named)
+				break;
+			e->stage = STAGE_LOADER;
+			if (!take_link(e, mm, filename, argument))
+				break;
+			argument = e->argument;
+			e->told = ++told;
 			e->stage = STAGE_CHAIN;
-			/* Others are what a line gives its interpreter: options. */
 			named = e->data[0] == '/' || e->data[0] == '.';
 		}
 #endif

@@ -227,9 +227,13 @@ BPF_PERCPU_ARRAY(failures, __u64, 1);
 
 static __always_inline int fail(void)
 {
+	struct scratch *e = handed_on();
 	int zero = 0;
 	__u64 *count = failures.lookup(&zero);
 
+	/* Or this thread's next call would be taken for this one's next stage. */
+	if (e)
+		e->owner = 0;
 	if (count)
 		*count += 1;
 	return 0;

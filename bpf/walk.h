@@ -94,6 +94,25 @@ static __always_inline void walk_end(struct scratch *e, struct snoop_target *tar
 	e->record.lengths[slot] = e->used - e->start;
 }
 
+/* Whether the walk in hand ends where it begins: at the container's root, where absolute names start from. */
+static __always_inline int is_at_top(struct scratch *e, struct snoop_target *target)
+{
+	volatile struct cursor *at = &e->cursor;
+	void *dentry = at->dentry, *mount = at->mount, *parent;
+
+	if (target->root_dentry && (__u64)dentry == target->root_dentry &&
+	    (__u64)mount + OFF_mount_mnt == target->root_mnt)
+		return 1;
+	if (dentry != at->root || !mount)
+		return 0;
+	parent = GET(void *, mount, mount_mnt_parent);
+	if (!parent || parent == mount)
+		return 1;
+	/* A machine's root is mounted over the one that it was started from. */
+	return GET(void *, mount, mount_mnt_mountpoint) == GET(void *, parent, mount_mnt_mnt_root) &&
+	       GET(void *, parent, mount_mnt_parent) == parent;
+}
+
 /* Take some steps of the walk in hand; the tail to call next. */
 static __always_inline int walk_some(struct scratch *e)
 {
@@ -108,8 +127,12 @@ static __always_inline int walk_some(struct scratch *e)
 		for (int i = 0; i < SNOOP_STRINGS; i++) {
 			if (*slot >= SNOOP_STRINGS)
 				return TAIL_EMIT;
-			if (walk_begin(e, target))
-				break;
+			if (walk_begin(e, target)) {
+				/* A tail call less: the kernel allows 33 in a row, and a chain of scripts has many names. */
+				if (!is_at_top(e, target))
+					break;
+				walk_end(e, target, 1);
+			}
 			*slot += 1;
 		}
 		if (*slot >= SNOOP_STRINGS)

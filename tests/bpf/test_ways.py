@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.bpf.conftest import Run
+from tests.bpf.conftest import Bench, Run
 
 from snoop_agent import wire
 from snoop_agent.sightings import interpret
@@ -284,6 +284,23 @@ def test_a_script_whose_interpreter_is_missing_is_not_told_as_missing(traced: Tr
     assert run.status == 127
     (event,) = [one for one in run.events if one.asked == os.fsencode(tmp_path / "script")]
     assert interpret(event).outcome is Outcome.FAILED
+
+
+def test_the_longest_chain_that_the_kernel_runs_ends_no_program_early(
+    bench: Bench, traced: Traced, tmp_path: Path
+) -> None:
+    names = [f"s{number}" for number in range(1, 6)]
+    for name, following in zip(names, [*(tmp_path / one for one in names[1:]), "/bin/sh"], strict=True):
+        option = " -a" if name != names[-1] else ""
+        (tmp_path / name).write_text(f"#!{following}{option}\ntrue\n")
+        (tmp_path / name).chmod(0o755)
+    before = bench.tracer._failures()
+    run = traced([str(tmp_path / "s1")])
+    assert run.status == 0
+    assert {str(tmp_path / name) for name in names} <= run.asked(kind=wire.EXECUTE)
+    assert any("ld-linux" in target or "ld-musl" in target for target in run.targets(wire.EXECUTE))
+    # More than 33 tail calls in a row would be too many.
+    assert bench.tracer._failures() == before
 
 
 def test_every_interpreter_of_a_chain_is_told(traced: Traced, tmp_path: Path) -> None:
