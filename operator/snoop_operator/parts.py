@@ -19,6 +19,7 @@ from snoop_operator.events import Events
 from snoop_operator.health import Health
 from snoop_operator.ingest.api import Ingest
 from snoop_operator.ingest.authentication import Authenticator
+from snoop_operator.inventories.keeper import Inventories
 from snoop_operator.ledger import Ledger
 from snoop_operator.mirror import Change, Kind, Mirror
 from snoop_operator.profile import Profile
@@ -33,6 +34,7 @@ from snoop_report.version import version
 
 log = logging.getLogger(__name__)
 
+STORE_FILE = "evidence.sqlite"
 _LOOK = 60.0
 _PRUNE = 3600.0
 _CHECK_PATIENCE = 20.0
@@ -58,6 +60,12 @@ class Parts:
         self.controller = Controller(cluster, self.mirror, self.on_change, on_watching)
         self.ledger = Ledger(store, self.mirror, time.time)
         self.reconciler = Reconciler(self.mirror, store, cluster, self.events, settings.agent_image, time.time)
+        self.inventories: Inventories | None = None
+        if settings.inventory:
+            file = settings.data_directory / STORE_FILE
+            want = self.reconciler.want
+            self.inventories = Inventories(store, file, cluster, settings, want, time.time)
+            self.reconciler.images = self.inventories
         self.trust = Trust(
             cluster,
             settings.namespace,

@@ -50,6 +50,7 @@ def pod_state(raw: Mapping[str, Any], refusal: Refusal | None = None, now: float
         refusal=None if injected else refusal,
         ran=_ran(status),
         containers=_identities(spec, status),
+        pull_secrets=tuple(str(one["name"]) for one in spec.get("imagePullSecrets") or [] if one.get("name")),
     )
 
 

@@ -20,6 +20,10 @@ LOG_LEVELS = ("debug", "info", "warn", "error")
 WAYS = ("auto", "fexit", "tracepoint", "raw_tp")
 """How the agent may attach to the kernel."""
 """From the most to the least verbose."""
+SOURCES = ("Registry", "None")
+"""Where what an image holds may be fetched from."""
+PULL_SECRETS = ("Inherit", "None")
+"""Whether with the pods' own pull secrets."""
 OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
 _DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,5})s)?")
@@ -100,6 +104,10 @@ class Profile:
     max_unique_files: int = DEFAULT_MAX_UNIQUE_FILES
     """Per container; 0: unbounded."""
     agent: AgentSpec = AgentSpec()
+    inventory_source: str = SOURCES[0]
+    """One of SOURCES."""
+    inventory_pull_secrets: str = PULL_SECRETS[0]
+    """One of PULL_SECRETS."""
 
     def wants_container(self, name: str) -> bool:
         """Whether evidence of the container `name` belongs in this profile."""
@@ -113,6 +121,7 @@ def parse(body: Mapping[str, Any]) -> Profile:
     metadata = _mapping(body, "metadata", "")
     spec = _mapping(body, "spec", "")
     containers = _mapping(spec, "containers", "spec")
+    inventory = _mapping(spec, "inventory", "spec")
     return Profile(
         namespace=_text(metadata, "namespace", "metadata", ""),
         name=_text(metadata, "name", "metadata", ""),
@@ -126,6 +135,8 @@ def parse(body: Mapping[str, Any]) -> Profile:
         report_interval=_interval(_text(spec, "reportInterval", "spec", "30s")),
         max_unique_files=_integer(spec, "maxUniqueFiles", "spec", DEFAULT_MAX_UNIQUE_FILES),
         agent=_agent(_mapping(spec, "agent", "spec")),
+        inventory_source=_choice(inventory, "source", "spec.inventory", SOURCES),
+        inventory_pull_secrets=_choice(inventory, "pullSecrets", "spec.inventory", PULL_SECRETS),
     )
 
 
@@ -238,6 +249,13 @@ def _mapping(raw: Mapping[str, Any], key: str, place: str) -> Mapping[str, Any]:
 
 def _text(raw: Mapping[str, Any], key: str, place: str, default: str) -> str:
     return _get(raw, key, place, str, default)
+
+
+def _choice(raw: Mapping[str, Any], key: str, place: str, allowed: tuple[str, ...]) -> str:
+    value = _text(raw, key, place, allowed[0])
+    if value not in allowed:
+        raise InvalidProfileError(f"{place}.{key}: {value!r} is none of {', '.join(allowed)}")
+    return value
 
 
 def _integer(raw: Mapping[str, Any], key: str, place: str, default: int) -> int:

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from snoop_operator import announcements, rollup
 from snoop_operator.apiclient import JSON, ClusterError, NotFoundError
 from snoop_operator.events import Clock, Events, about_profile
+from snoop_operator.inventories.findings import Known
 from snoop_operator.mirror import Key, Kind, Mirror, ProfileState
 from snoop_operator.profile import Profile
-from snoop_operator.store.interface import Store
+from snoop_operator.store.interface import ProfileEvidence, Store
 from snoop_operator.workload import PodState
 from snoop_operator.workqueue import WorkQueue
 
@@ -27,6 +28,13 @@ class StatusAPI(Protocol):
         """Replace a profile's status; returns the profile."""
 
 
+class Images(Protocol):
+    """What is known of what images hold (see `inventories.keeper`)."""
+
+    def look(self, profile: Profile, evidence: ProfileEvidence, pods: Sequence[PodState]) -> Known:
+        """Say what is known of a profile's images; `pods` are all of its namespace. What is missing is got later."""
+
+
 class Reconciler:
     """Keeps the status of every profile."""
 
@@ -39,6 +47,8 @@ class Reconciler:
         self._events = events
         self._agent_image = agent_image
         self._clock = clock
+        self.images: Images | None = None
+        """None: nobody asks what images hold."""
         self._queue: WorkQueue[Key] = WorkQueue(self.reconcile)
 
     def want(self, namespace: str, name: str) -> None:
@@ -93,9 +103,11 @@ class Reconciler:
         lost = rollup.lost_store(previous, self._store.id)
         if lost:
             await self._store.note_loss(profile.namespace, profile.name, lost, now)
-        pods = [pod for pod in self._mirror.pods(profile.namespace) if profile.selector.matches(pod.labels)]
+        every = list(self._mirror.pods(profile.namespace))
+        pods = [pod for pod in every if profile.selector.matches(pod.labels)]
         evidence = await self._store.evidence(profile, now, [pod.uid for pod in pods if pod.injected])
-        return rollup.roll_up(profile, pods, evidence, previous, now, self._agent())
+        known = self.images.look(profile, evidence, every) if self.images is not None else None
+        return rollup.roll_up(profile, pods, evidence, previous, now, self._agent(), known)
 
     def _agent(self) -> rollup.AgentCheck:
         image = self._agent_image

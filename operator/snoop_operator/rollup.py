@@ -6,6 +6,8 @@ from typing import Any
 
 from snoop_operator import conditions
 from snoop_operator.conditions import Condition, Counts, clip, rfc3339
+from snoop_operator.inventories import summary
+from snoop_operator.inventories.findings import Known
 from snoop_operator.profile import Profile
 from snoop_operator.store.interface import ContainerEvidence, PodEvidence, ProfileEvidence, Unprofiled
 from snoop_operator.workload import NOT_INJECTED, PodState
@@ -54,10 +56,12 @@ def roll_up(
     previous: Mapping[str, Any],
     now: float,
     agent: AgentCheck,
+    inventories: Known | None = None,
 ) -> Status:
     """Make the whole status of a valid profile.
 
     `pods` are live pods (others than the profile's are passed over); `previous` is the status as stored, or {}.
+    `inventories`: what is known of what the images hold; None: nobody looks, and the status says nothing of it.
     Equal to `previous` when nothing changed: compare, and patch only what differs.
     """
     known = {one.uid: one for one in evidence.pods}
@@ -76,19 +80,19 @@ def roll_up(
     containers = [one for pod in evidence.pods for one in _wanted(profile, pod)]
     # Without a container there is no evidence yet, unless the agent says why.
     reported = any(pod.first_report_at and (pod.containers or pod.gaps) for pod in evidence.pods)
+    images = _images(profile, evidence, matched, [use for use, _ in unprofiled], inventories or Known())
+    told = [
+        conditions.ready(agent.proven, agent.trouble),
+        conditions.recording(profile, counts, sentences),
+        conditions.complete(reported, grave, counts, sentences, len(grave) < len(gaps)),
+    ]
+    totals = summary.of_all(images, inventories is not None)
+    if inventories is not None:
+        told.append(summary.inventoried(profile.inventory_source, inventories, images))
     status: Status = {
         "observedGeneration": profile.generation,
         "phase": _phase(profile, counts),
-        "conditions": conditions.dated(
-            [
-                conditions.ready(agent.proven, agent.trouble),
-                conditions.recording(profile, counts, sentences),
-                conditions.complete(reported, grave, counts, sentences, len(grave) < len(gaps)),
-            ],
-            profile.generation,
-            previous,
-            now,
-        ),
+        "conditions": conditions.dated(told, profile.generation, previous, now),
         "pods": {
             "matched": counts.matched,
             "injected": counts.injected,
@@ -100,10 +104,11 @@ def roll_up(
         "files": evidence.files,
         "events": sum(one.events for one in containers),
         "droppedEvents": sum(one.dropped for one in containers),
-        "images": _images(profile, evidence, [use for use, _ in unprofiled]),
+        "images": images,
         "imageCount": len(evidence.images),
         "storeID": evidence.store_id,
-        "display": {"pods": f"{counts.reporting}/{counts.matched}"},
+        "display": {"pods": f"{counts.reporting}/{counts.matched}", **summary.display(totals, images)},
+        **totals,
     }
     last_report = max((pod.last_report_at for pod in evidence.pods), default=0.0)
     for key, moment in (("lastReportTime", last_report), ("lastNewFileTime", evidence.last_new_file_at)):
@@ -223,7 +228,15 @@ def _settling(gap: Gap, now: float) -> bool:
     return gap.code is GapCode.UNRESOLVED_CONTAINER and now - gap.since < IDENTIFYING
 
 
-def _images(profile: Profile, evidence: ProfileEvidence, unprofiled: Sequence[Unprofiled]) -> list[dict[str, Any]]:
+def _images(
+    profile: Profile,
+    evidence: ProfileEvidence,
+    matched: Iterable[PodState],
+    unprofiled: Sequence[Unprofiled],
+    inventories: Known,
+) -> list[dict[str, Any]]:
+    # What they use is not seen, whatever the evidence of the others says.
+    bare = [pod for pod in matched if not pod.injected]
     listed: list[dict[str, Any]] = []
     for image in evidence.images[:MAX_IMAGES]:
         key = image.digest or image.image
@@ -248,9 +261,18 @@ def _images(profile: Profile, evidence: ProfileEvidence, unprofiled: Sequence[Un
                 "files": image.files,
                 "complete": not codes,
                 "gaps": [code.value for code in conditions.SEVERITY if code in codes],
+                **summary.of_image(
+                    inventories.images.get(image.digest),
+                    not codes and not any(_may_run(pod, image.digest) for pod in bare),
+                ),
             }
         )
     return listed
+
+
+def _may_run(pod: PodState, digest: str) -> bool:
+    """Whether a pod runs an image, or it is not known (yet) what it runs."""
+    return not pod.containers or any(one.digest in ("", digest) for one in pod.containers.values())
 
 
 def _gap_codes(profile: Profile, pod: PodEvidence, containers: set[str]) -> set[GapCode]:

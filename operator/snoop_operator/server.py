@@ -13,7 +13,7 @@ from aiohttp import web
 from snoop_operator import logs, settings
 from snoop_operator.apiclient import ClusterError, NoClusterError, connect
 from snoop_operator.cluster import Cluster
-from snoop_operator.parts import Parts
+from snoop_operator.parts import STORE_FILE, Parts
 from snoop_operator.settings import Settings
 from snoop_operator.store import export
 from snoop_operator.store.interface import StoreError
@@ -23,7 +23,6 @@ from snoop_report.version import version
 
 log = logging.getLogger(__name__)
 
-STORE_FILE = "evidence.sqlite"
 RELIST = 120.0
 """Seconds between two lists of everything: what broken watches have missed is put right then, and what time alone
 changes is seen."""
@@ -100,6 +99,8 @@ def _keep_all(parts: Parts, supervisor: Supervisor) -> None:
     supervisor.keep("events", parts.events.run)
     supervisor.keep("tickets", parts.tickets.keep_clear)
     supervisor.keep("surroundings", parts.look_around)
+    if parts.inventories is not None:
+        supervisor.keep("inventories", parts.after_listing(parts.inventories.run))
     if parts.check is not None:
         supervisor.keep("agent check", parts.check.run)
 

@@ -59,6 +59,18 @@ class Settings:
     """Seconds for which the evidence of pods that no profile selects any more is kept."""
     share_programs: bool = True
     """Whether the agents of a node load the kernel side once for all: each can then read what the others record."""
+    inventory: bool = False
+    """Whether what images hold is fetched from their registries, to tell what is not seen in use."""
+    inventory_plain_http: tuple[str, ...] = ()
+    """Registries (HOST:PORT) that may be spoken to without TLS."""
+    inventory_ca_file: Path | None = None
+    """Certificates to trust for registries, in place of the system's."""
+    inventory_memory: int = 320 << 20
+    """Bytes that the process may take that reads or judges one image."""
+    work_directory: Path = Path("/tmp/snoop")  # noqa: S108 - in a pod of our own
+    """Where that process keeps a big file of an image for a moment."""
+    pull_secrets_role: str = "snoop-pull-secrets"
+    """The ClusterRole that a person binds, in a namespace, to let the operator read the pull secrets there."""
     agent_check: bool = True
     """Whether to prove the agent image with a pod of our own at start."""
     log_level: str = "info"
@@ -182,6 +194,16 @@ def _directory(text: str) -> Path:
     return path
 
 
+def _bytes(text: str) -> int:
+    try:
+        amount = quantity.parse(text)
+    except quantity.QuantityError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if amount < 64 << 20:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 64Mi")
+    return int(amount)
+
+
 def _duration(text: str) -> float:
     try:
         return parse_duration(text)
@@ -217,6 +239,12 @@ _FLAGS: dict[str, tuple[str, Callable[[str], object]]] = {
     "data_directory": ("where the evidence is stored", _directory),
     "retention": ("how long evidence is kept that no profile selects any more, such as 168h", _duration),
     "share_programs": ("true or false: agents of one node load their BPF programs once for all, in a bpffs", _boolean),
+    "inventory": ("true or false: fetch from registries what images hold, to tell what is not seen in use", _boolean),
+    "inventory_plain_http": ("registries, HOST:PORT with commas between, that need no TLS", _list(str)),
+    "inventory_ca_file": ("certificates to trust for registries, in place of the system's", _directory),
+    "inventory_memory": ("memory of the process that reads or judges one image, such as 320Mi", _bytes),
+    "work_directory": ("where that process keeps a big file of an image for a moment", _directory),
+    "pull_secrets_role": ("ClusterRole that lets the operator read pull secrets where it is bound; it is named", _name),
     "agent_check": ("true or false: prove at start that the agent image can be pulled and runs", _boolean),
     "log_level": (f"one of {', '.join(LOG_LEVELS)}", _one_of(LOG_LEVELS)),
 }
@@ -229,6 +257,10 @@ def _show(name: str) -> str:
     value = getattr(_REFERENCE, name)
     if name == "retention":
         return format_duration(value)
+    if name == "inventory_memory":
+        return f"{value >> 20}Mi"
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):

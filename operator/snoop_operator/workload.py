@@ -51,3 +51,5 @@ class PodState:
     """Container ID (no scheme) → name, image, digest, from the pod's status now (earlier restarts are forgotten)."""
     ran: Mapping[str, float] = field(default_factory=dict)
     """Container ID → when it started, of those that have executed something."""
+    pull_secrets: tuple[str, ...] = ()
+    """Names of the Secrets that its images are pulled with; those of its ServiceAccount are among them."""

@@ -87,6 +87,7 @@ def test_the_fields_are_exactly_those_that_work() -> None:
         "exclude",
         "reportInterval",
         "maxUniqueFiles",
+        "inventory",
         "agent",
     }
     operators = SPEC["selector"]["properties"]["matchExpressions"]["items"]["properties"]["operator"]["enum"]
@@ -100,6 +101,8 @@ def test_kubectl_get_shows_the_promised_columns() -> None:
         "PODS",
         "IMAGES",
         "FILES",
+        "USED",
+        "UNUSED",
         "COMPLETE",
         "AGE",
     ]
@@ -132,3 +135,12 @@ def test_what_the_schema_lets_pass_with_defaults_the_operator_can_read() -> None
     assert profile.parse({"metadata": {}, "spec": spec}) == profile.parse(
         {"metadata": {}, "spec": {"selector": spec["selector"]}}
     )
+
+
+def test_where_inventories_come_from_is_said_in_the_same_words() -> None:
+    inventory = SPEC["inventory"]["properties"]
+    assert tuple(inventory["source"]["enum"]) == profile.SOURCES
+    assert tuple(inventory["pullSecrets"]["enum"]) == profile.PULL_SECRETS
+    read = profile.parse({"metadata": {}, "spec": {"selector": {"matchLabels": {"a": "b"}}}})
+    assert inventory["source"]["default"] == read.inventory_source
+    assert inventory["pullSecrets"]["default"] == read.inventory_pull_secrets

@@ -39,6 +39,21 @@ def test_lists_and_resources_are_read() -> None:
     assert found.excluded_namespaces == ("a", "b")
 
 
+def test_inventories_are_off_unless_asked_for_and_their_bounds_are_read() -> None:
+    assert not settings.load(IMAGE, {}).inventory
+    found = settings.load(
+        IMAGE,
+        {
+            "SNOOP_OPERATOR_INVENTORY": "true",
+            "SNOOP_OPERATOR_INVENTORY_PLAIN_HTTP": "a:5000,b",
+            "SNOOP_OPERATOR_INVENTORY_CA_FILE": "/etc/ca.crt",
+            "SNOOP_OPERATOR_INVENTORY_MEMORY": "1Gi",
+        },
+    )
+    assert (found.inventory, found.inventory_plain_http, found.inventory_memory) == (True, ("a:5000", "b"), 1 << 30)
+    assert str(found.inventory_ca_file) == "/etc/ca.crt"
+
+
 @pytest.mark.parametrize(
     ("argv", "environ", "said"),
     [
@@ -53,6 +68,8 @@ def test_lists_and_resources_are_read() -> None:
         ([*IMAGE, "--namespace", "A"], {}, "no DNS label"),
         ([*IMAGE, "--data-directory", "here"], {}, "not absolute"),
         ([*IMAGE, "--retention", "7d"], {}, "no duration"),
+        ([*IMAGE, "--inventory-memory", "1Mi"], {}, "less than 64Mi"),
+        ([*IMAGE, "--inventory-memory", "much"], {}, "no quantity"),
         ([*IMAGE, "--agent-check", "yes"], {}, "neither true nor false"),
         ([*IMAGE, "--agent-image-pull-policy", "Sometimes"], {}, "none of Always"),
         ([*IMAGE, "--nope"], {}, "unrecognized"),

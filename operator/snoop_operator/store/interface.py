@@ -76,6 +76,8 @@ class ContainerEvidence:
     """When it last appeared in a report; 0: never, the cluster alone tells of it."""
     pods: int = 1
     """How many pods' containers it stands for."""
+    version: int = 0
+    """Goes up with every new observation of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,15 @@ class Store(Protocol):
 
     async def evidence(self, profile: Profile, now: float, pod_uids: Collection[str] = ()) -> ProfileEvidence:
         """Sum up the profile's pods: those that its selector matches by their first labels, and `pod_uids`."""
+
+    async def has_inventory(self, digest: str) -> bool:
+        """Whether what an image holds is known."""
+
+    async def keep_inventory(self, digest: str, content: bytes, now: float) -> None:
+        """Keep what an image holds, as `snoop_image.codec` writes it, while evidence names it. StoreError: no room."""
+
+    async def drop_inventory(self, digest: str) -> None:
+        """Forget what an image holds: it cannot be read any more."""
 
     async def pods(self, namespace: str, selector: Selector, now: float) -> Sequence[PodEvidence]:
         """List the pods that a selector matches, without their observations; `report` has those."""

@@ -37,8 +37,20 @@ def _limits_and_runs(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-VERSION = 2
-STEPS: Mapping[int, Step] = {2: _limits_and_runs}
+def _inventories(connection: Connection) -> None:
+    """Add what images hold."""
+    # SQLAlchemy's LargeBinary: BYTEA in PostgreSQL.
+    binary = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
+    connection.execute(
+        text(
+            f"""CREATE TABLE inventory (digest VARCHAR(256) NOT NULL, content {binary} NOT NULL,
+            size BIGINT NOT NULL, fetched_at FLOAT NOT NULL, PRIMARY KEY (digest))"""
+        )
+    )
+
+
+VERSION = 3
+STEPS: Mapping[int, Step] = {2: _limits_and_runs, 3: _inventories}
 
 
 def prepare(connection: Connection, version: int = VERSION, steps: Mapping[int, Step] = STEPS) -> tuple[str, bool]:

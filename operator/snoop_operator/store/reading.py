@@ -164,6 +164,7 @@ def _containers(connection: Connection, pod_ids: Collection[int]) -> dict[int, l
             started_at=row.started_at,
             last_seen_at=row.last_seen_at,
             pods=row.pods,
+            version=row.version,
         )
         found[row.pod_id].append(
             ContainerRow(evidence, row.id, row.version, row.first_seen_at, row.cgroup_id, row.cgroup_path)

@@ -196,6 +196,16 @@ unprofiled = Table(
     sqlite_with_rowid=False,
 )
 
+# What an image holds, as `snoop_image.codec` writes it: fetched once, whichever profile asked.
+inventory = Table(
+    "inventory",
+    metadata,
+    Column("digest", String(256), primary_key=True),  # as the container runtime reported it: often an index's
+    Column("content", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes of content
+    Column("fetched_at", Float, nullable=False),
+)
+
 loss = Table(
     "loss",
     metadata,

@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine
 
 from snoop_operator.profile import Profile, Selector
-from snoop_operator.store import accepting, folding, lifecycle, migrations, reading, unprofiled
+from snoop_operator.store import accepting, folding, images, lifecycle, migrations, reading, unprofiled
 from snoop_operator.store.engine import sqlite_engine, transaction
 from snoop_operator.store.identities import remembered_of
 from snoop_operator.store.interface import (
@@ -161,6 +161,18 @@ class SqlStore:
 
         return await self._read(work)
 
+    async def has_inventory(self, digest: str) -> bool:
+        """Whether what an image holds is known."""
+        return await self._read(lambda connection: images.has(connection, digest))
+
+    async def keep_inventory(self, digest: str, content: bytes, now: float) -> None:
+        """Keep what an image holds."""
+        await self._write(images.keep, digest, content, now)
+
+    async def drop_inventory(self, digest: str) -> None:
+        """Forget what an image holds."""
+        await self._write(images.drop, digest)
+
     async def pods(self, namespace: str, selector: Selector, now: float) -> Sequence[PodEvidence]:
         """List the pods that a selector matches."""
 
@@ -179,6 +191,7 @@ class SqlStore:
         due = await self._write(lifecycle.expired, profiles, now, retention)
         await self._write(lifecycle.prune_losses, profiles, now, retention)
         await self._write(unprofiled.prune, now, retention)
+        await self._write(images.prune, now, retention)
         # One transaction each: agents' posts go in between.
         pods = sum([await self._write(lifecycle.forget_pod, one) for one in due])
         folded = await self._fold(profiles, now, retention)

@@ -28,6 +28,7 @@ class Scene:
         self.unprofiled: tuple[Unprofiled, ...] = ()
         self.previous: dict[str, Any] = {}
         self.agent = AgentCheck(proven=True)
+        self.known: Any = None
 
     def pod(self, uid: str, **more: Any) -> None:
         given = {"labels": {"app": "web"}, "phase": "Running", "injected": True, "agent_started": True, **more}
@@ -72,7 +73,7 @@ class Scene:
     def status(self) -> dict[str, Any]:
         evidence = ProfileEvidence("store-1", tuple(self.evidence), self.images, 41, 9_500.0, self.lost)
         evidence = replace(evidence, gaps=self.gaps, unprofiled=self.unprofiled)
-        return roll_up(self.profile, self.pods, evidence, self.previous, self.now, self.agent)
+        return roll_up(self.profile, self.pods, evidence, self.previous, self.now, self.agent, self.known)
 
     def condition(self, kind: str) -> tuple[str, str, str]:
         (one,) = [one for one in self.status()["conditions"] if one["type"] == kind]
