@@ -90,7 +90,7 @@ static __always_inline int count_blind(void)
 		return 0;
 	target = targets.lookup(&leaf.target);
 	count = counters_of(leaf.slot, leaf.container);
-	if (count && target && counts(target, task))
+	if (count && target && counts(target, leaf.target, task))
 		count->blind++;
 	return 0;
 }

@@ -87,12 +87,12 @@ static __always_inline void remember_places(void *task)
 #endif
 
 /* At a container's first exec its root directory is that of its image. */
-static __always_inline void remember_root(__u64 container, struct snoop_target *target, void *task)
+static __always_inline void remember_root(__u64 container, struct snoop_target *target, __u64 id, void *task)
 {
 	void *fs = GET(void *, task, task_struct_fs);
 	struct snoop_path root = {};
 
-	if (roots.lookup(&container) || !counts(target, task))
+	if (roots.lookup(&container) || !counts(target, id, task))
 		return;
 	LOAD(root.mnt, fs, fs_struct_root_mnt);
 	LOAD(root.dentry, fs, fs_struct_root_dentry);
@@ -297,8 +297,8 @@ int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
 	case STAGE_PROGRAM:
 		target = target_of(e);
 		if (target) {
-			note_exec(target, task);
-			remember_root(e->record.container, target, task);
+			note_exec(target, e->target, task);
+			remember_root(e->record.container, target, e->target, task);
 			remember_places(task);
 		}
 		name = filename;

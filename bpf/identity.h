@@ -133,9 +133,9 @@ static __always_inline int is_runtimes(struct snoop_target *target, void *task)
 	return target->runtime_root && fs && GET(__u64, fs, fs_struct_root_dentry) == target->runtime_root;
 }
 
-static __always_inline int counts(struct snoop_target *target, void *task)
+static __always_inline int counts(struct snoop_target *target, __u64 id, void *task)
 {
-	struct executable_key key = {};
+	struct executable_key key = {.target = id};
 	void *file, *mnt;
 
 	if (target->waiting)
@@ -155,9 +155,9 @@ static __always_inline int counts(struct snoop_target *target, void *task)
 }
 
 /* At exec: from here on this executable counts, unless a runtime runs it outside of any container. */
-static __always_inline void note_exec(struct snoop_target *target, void *task)
+static __always_inline void note_exec(struct snoop_target *target, __u64 id, void *task)
 {
-	struct executable_key key = {};
+	struct executable_key key = {.target = id};
 	__u8 yes = 1;
 
 	if (target->keep_root) {

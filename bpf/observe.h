@@ -6,7 +6,7 @@
  * shapes, and what an agent that shares nothing uses. */
 BPF_RINGBUF_OUTPUT(ring, SNOOP_RING_PAGES);
 BPF_ARRAY(seen, struct snoop_bucket, SNOOP_BUCKETS);
-BPF_F_TABLE("lru_percpu_hash", __u64, struct snoop_counters, counters, SNOOP_CONTAINERS, 0);
+BPF_F_TABLE("percpu_hash", __u64, struct snoop_counters, counters, SNOOP_CONTAINERS, 0);
 BPF_ARRAY_OF_MAPS(rings, "ring", SNOOP_TARGETS);
 BPF_ARRAY_OF_MAPS(seens, "seen", SNOOP_TARGETS);
 BPF_ARRAY_OF_MAPS(countings, "counters", SNOOP_TARGETS);
@@ -23,7 +23,9 @@ static __always_inline struct snoop_counters *counters_of(__u32 slot, __u64 cont
 	found = MAP_LOOKUP(counting, &container);
 	if (found)
 		return found;
-	MAP_UPDATE(counting, &container, &none);
+	/* No room: counted with all others for which there is none. */
+	if (MAP_UPDATE(counting, &container, &none))
+		container = 0;
 	return MAP_LOOKUP(counting, &container);
 }
 
@@ -122,7 +124,7 @@ static __always_inline int admit(struct scratch *e)
 	}
 	if (!target)
 		return 0;
-	if (!counts(target, e->task)) {
+	if (!counts(target, e->target, e->task)) {
 		if (count)
 			count->runtime++;
 		return 0;

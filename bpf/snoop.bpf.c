@@ -11,10 +11,11 @@ BPF_HASH(targets, __u64, struct snoop_target, SNOOP_TARGETS);
 BPF_ARRAY(configs, struct snoop_config, 1);
 BPF_F_TABLE("lru_hash", __u64, struct snoop_leaf, leaves, 4096, 0);
 struct executable_key {
+	__u64 target;
 	__u64 ino;
 	__u64 dev;
 };
-BPF_F_TABLE("lru_hash", struct executable_key, __u8, begun, 4096, 0);
+BPF_F_TABLE("lru_hash", struct executable_key, __u8, begun, 16384, 0);
 
 #include "identity.h"
 #include "path.h"

@@ -20,7 +20,7 @@ _SYS_BPF, _SYS_PERF_EVENT_OPEN = {"x86_64": (321, 298), "aarch64": (280, 241)}.g
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
 _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _PROG_TEST_RUN, _GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 5, 6, 7, 10, 15, 17
 _LINK_CREATE = 28
-MAP_ARRAY, MAP_LRU_PERCPU_HASH, MAP_RINGBUF = 2, 10, 27
+MAP_ARRAY, MAP_PERCPU_HASH, MAP_RINGBUF = 2, 5, 27
 PROGRAM_TRACEPOINT, PROGRAM_RAW_TRACEPOINT, PROGRAM_TRACING = 5, 17, 26
 TRACE_FEXIT, _PERF_EVENT = 25, 41
 _PERF_TYPE_TRACEPOINT = 2
@@ -271,8 +271,8 @@ def attach_tracepoint(program_fd: int, identifier: int, *, link: bool = False) -
         raise OSError(number, os.strerror(number))
     try:
         if link:
-            made = _bpf(_LINK_CREATE, _Link(program_fd, opened, _PERF_EVENT))
             fcntl.ioctl(opened, _PERF_EVENT_IOC_ENABLE, 0)
+            made = _bpf(_LINK_CREATE, _Link(program_fd, opened, _PERF_EVENT))
             os.close(opened)
             return made
         fcntl.ioctl(opened, _PERF_EVENT_IOC_SET_BPF, program_fd)
@@ -292,9 +292,18 @@ def run_program(program_fd: int) -> None:
 
 def map_entries(map_fd: int) -> int:
     """Tell a map's max_entries: of a ring buffer its bytes."""
+    return int(_map_info(map_fd).max_entries)
+
+
+def map_id(map_fd: int) -> int:
+    """Tell a map's ID: no two maps have the same one."""
+    return int(_map_info(map_fd).id)
+
+
+def _map_info(map_fd: int) -> _MapInfo:
     info = _MapInfo()
     _bpf(_GET_INFO_BY_FD, _Info(map_fd, ctypes.sizeof(info), _address(info)))
-    return int(info.max_entries)
+    return info
 
 
 def recursion_misses(program_fd: int) -> int:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from snoop_agent import wire
 
-CONTAINERS = 64
-"""Of one agent, counted at once: more only if a pod's containers come and go, and then the oldest counts are kept."""
+CONTAINERS = 128
+"""Of one agent, counted apart: what comes beyond is counted together, and what is lost of it is the pod's gap."""
 ATTACH_TRACEPOINT, ATTACH_RAW, ATTACH_VFS = "tracepoint", "raw_tp", "fexit"
 
 

@@ -28,6 +28,9 @@ class Registration:
         self._maps = maps
         self._owned = owned
         self._cgroups: set[int] = set()
+        # Key 0: of containers for which there is no room. It is never one's ID.
+        none = (wire.Counters * bpfsys.possible_cpus())()
+        bpfsys.map_update(maps["counters"], ctypes.c_uint64(0), none)
         for table, name in _OUTER.items():
             descriptor = ctypes.c_uint32(maps[name])
             bpfsys.map_update(installation.maps[table], ctypes.c_uint32(slot), descriptor)
@@ -65,17 +68,39 @@ class Registration:
         configure(self._installation)
 
     def remove(self, cgroup: int) -> None:
-        """Stop tracing the cgroup of that ID. It may be gone already, and with it its row."""
+        """Stop tracing the cgroup of that ID. It may be gone already, and with it its row, or be another agent's."""
         self._cgroups.discard(cgroup)
-        bpfsys.map_discard(self._installation.maps["targets"], ctypes.c_uint64(cgroup))
+        if self.holds(cgroup):
+            bpfsys.map_discard(self._installation.maps["targets"], ctypes.c_uint64(cgroup))
         configure(self._installation)
+
+    def holds(self, cgroup: int) -> bool:
+        """Whether the kernel side tells of that cgroup here."""
+        row = wire.Target()
+        there = bpfsys.map_lookup(self._installation.maps["targets"], ctypes.c_uint64(cgroup), row)
+        return there and (row.slot, row.epoch) == (self.slot, self.epoch)
+
+    @property
+    def intact(self) -> bool:
+        """Whether it does so of all that are traced here. The kernel side drops those that are gone."""
+        if all(self.holds(cgroup) for cgroup in self._cgroups):
+            return True
+        return not any(cgroup in self._cgroups for cgroup, _ in targets(self._installation))
+
+    def _mine(self) -> bool:
+        """Whether the ring at this slot is still ours."""
+        there = (ctypes.c_uint32 * 1)()
+        found = bpfsys.map_lookup(self._installation.maps["rings"], ctypes.c_uint32(self.slot), there)
+        return found and there[0] == bpfsys.map_id(self.ring)
 
     def close(self) -> None:
         """Stop tracing, and free what was made."""
         for cgroup in list(self._cgroups):
             self.remove(cgroup)
         if self._owned:
-            clear(self._installation, self.slot)
+            # Another agent of the same pod may have taken the row, and then somebody the slot.
+            if self._mine() and all(row.slot != self.slot for _, row in targets(self._installation)):
+                clear(self._installation, self.slot)
             for descriptor in self._maps.values():
                 os.close(descriptor)
             self._maps = {}
@@ -91,7 +116,7 @@ def register(installation: Installation, plan: Plan, *, shared: bool) -> Registr
         maps["ring"] = bpfsys.map_create(bpfsys.MAP_RINGBUF, "ring", 0, 0, plan.ring_pages * 4096)
         maps["seen"] = bpfsys.map_create(bpfsys.MAP_ARRAY, "seen", 4, ctypes.sizeof(wire.Bucket), plan.buckets)
         maps["counters"] = bpfsys.map_create(
-            bpfsys.MAP_LRU_PERCPU_HASH, "counters", 8, ctypes.sizeof(wire.Counters), CONTAINERS
+            bpfsys.MAP_PERCPU_HASH, "counters", 8, ctypes.sizeof(wire.Counters), CONTAINERS
         )
         return Registration(installation, slot, maps, owned=True)
     except OSError as error:
@@ -110,8 +135,11 @@ def targets(installation: Installation) -> Iterator[tuple[int, wire.Target]]:
 
 def clear(installation: Installation, slot: int) -> None:
     """Let go of the maps at a slot."""
+    there = (ctypes.c_uint32 * 1)()
     for table in _OUTER:
-        bpfsys.map_discard(installation.maps[table], ctypes.c_uint32(slot))
+        # Before 6.8 a deletion waits for a grace period even if there is nothing to delete.
+        if bpfsys.map_lookup(installation.maps[table], ctypes.c_uint32(slot), there):
+            bpfsys.map_discard(installation.maps[table], ctypes.c_uint32(slot))
 
 
 def reap(installation: Installation, plan: Plan) -> None:

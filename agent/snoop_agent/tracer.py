@@ -22,6 +22,10 @@ from snoop_report.model import Gap, GapCode
 
 LOG = logging.getLogger(__name__)
 
+_GLANCE, _LOOK = 1.0, 10.0
+"""Seconds to wait for the node's other agents: at the end of the pod, and before recording."""
+_PERF_LINKS = (5, 15)
+"""The first kernel whose attachments to tracepoints can be pinned."""
 _OLDEST = (5, 10)
 """The first with all that is used: ring buffers (5.8), test runs of raw tracepoint programs (5.10)."""
 
@@ -70,7 +74,7 @@ class KernelTracer:
 
     def counters(self) -> Mapping[int, Counters]:
         """See `tracing.Tracer`."""
-        return {container: Counters(*total[:4]) for container, total in self._totals().items()}
+        return {container: Counters(*total[:4]) for container, total in self._totals().items() if container}
 
     def _totals(self) -> dict[int, tuple[int, ...]]:
         found = {}
@@ -107,9 +111,15 @@ class KernelTracer:
                         "32-bit code, io_uring or file handles were in use: what was opened that way is not known",
                         self._since,
                         total[4],
-                        str(container),
+                        str(container) if container else "",
                     )
                 )
+            if not container and total[2]:
+                words = "records of containers beyond those that are counted apart found no room in the ring buffer"
+                found.append(Gap(GapCode.RECORDS_LOST, words, self._since, total[2]))
+        if not (self._registered.intact and (self._home is None or self._home.intact)):
+            words = "what this node's agents share was removed, or taken, from under this one: it sees nothing any more"
+            found.append(Gap(GapCode.NOT_TRACING, words, self._since))
         misses = self._misses() - self._missed_before
         if self._unread:
             words = "records of the kernel side could not be read"
@@ -130,17 +140,17 @@ class KernelTracer:
 
     def alive(self) -> set[int]:
         """See `tracing.Tracer`."""
-        with self._alone():
+        with self._alone(_GLANCE):
             return {task.container for task in sweep.tasks(self._installation, self._registered.slot)}
 
     def sweep(self) -> None:
         """Tell what the processes that are there hold: it comes as records of kind HELD."""
-        with self._alone():
+        with self._alone(_LOOK):
             sweep.tell(self._installation, self._registered.slot)
 
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
-        """Keep the node's other agents from the maps through which questions are asked."""
-        return self._home.locked() if self._home is not None else contextlib.nullcontext()
+    def _alone(self, patience_s: float) -> contextlib.AbstractContextManager[None]:
+        """Keep the node's other agents from the maps through which questions are asked. KernelError if they do not."""
+        return self._home.locked(patience_s) if self._home is not None else contextlib.nullcontext()
 
     def close(self) -> None:
         """See `tracing.Tracer`."""
@@ -209,6 +219,9 @@ def start_tracer(
     where = [pins, None] if pins is not None else [None]
     for directory in where:
         for one in tries:
+            if directory is not None and one.attach == ATTACH_TRACEPOINT and kernel.version() < _PERF_LINKS:
+                problem = problem or kernel.KernelError("tracepoints cannot be shared before Linux 5.15")
+                continue
             try:
                 return _start(find, one, scratch) if directory is None else _share(find, one, scratch, directory)
             except kernel.KernelError as error:
@@ -245,13 +258,14 @@ def _share(find: Callable[[Whereabouts], Subject], plan: Plan, scratch: Path | N
             installation = shared.open(scratch)
             here, subject = registration.locate(installation, find)
             registration.configure(installation, here=here)
-            before = shared.take_over(subject.cgroup)
             registered = registration.register(installation, shared.plan, shared=True)
+            shared.own(registered)
             tracer = KernelTracer(installation, registered, shared)
+            before = shared.take_over(subject.cgroup)
             tracer.add(subject)
             if before is not None:
                 tracer.take_in(before)
-            shared.keep(registered, subject.cgroup)
+            shared.keep(subject.cgroup)
     except OSError as error:
         shared.close()
         raise kernel.KernelError(f"cannot trace by {plan.attach}: {error.strerror}") from error

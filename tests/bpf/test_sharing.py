@@ -32,7 +32,19 @@ def find(here):
     if here.hierarchy != hierarchy:
         raise kernel.KernelError("another hierarchy")
     return subject.Subject(pod, len(here.places), whole=True)
-began = time.process_time()
+def limited(count):
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+files = int(sys.argv[6]) if len(sys.argv) > 6 else 0
+if files:
+    find_ = tracer._share
+    def sharing(*arguments):
+        limited(files)
+        try:
+            return find_(*arguments)
+        finally:
+            limited(1024)
+    tracer._share = sharing
 running = tracer.start_tracer(find, attach=way, plan=Plan(way, ring_pages=64, walk_max=walk), pins=Path(pins))
 print(json.dumps({"shared": running.shared}), flush=True)
 for line in sys.stdin:
@@ -52,11 +64,12 @@ running.close()
 class Agent:
     """An agent in a process of its own, and the pod that it traces."""
 
-    def __init__(self, pins: Path, way: str, walk: int = 512, pod: OwnCgroup | None = None) -> None:
+    def __init__(self, pins: Path, way: str, walk: int = 512, pod: OwnCgroup | None = None, files: int = 0) -> None:
+        """`files`: how many descriptors its agent may have; 0: as many as it likes."""
         self.gone = pod is not None
         """Whether somebody else removes it, or has."""
         self.pod = pod or OwnCgroup("snoop-test", f"-share-{next(_NUMBERS)}")
-        arguments = [pins, way, self.pod.identifier, self.pod.hierarchy, walk]
+        arguments = [pins, way, self.pod.identifier, self.pod.hierarchy, walk, files]
         self.process = subprocess.Popen(
             [sys.executable, "-c", AGENT, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -108,7 +121,7 @@ def bpffs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def pins(bpffs: Path) -> Iterator[Path]:
     yield bpffs / "snoop"
-    assert list((bpffs / "snoop").iterdir()) == [], "the last one out removes everything"
+    assert [str(one) for one in (bpffs / "snoop").rglob("*")] == [], "the last one out removes everything"
 
 
 @pytest.fixture(params=["raw_tp", "tracepoint"])
@@ -211,12 +224,76 @@ def test_half_an_installation_is_made_anew(pins: Path, start: Callable[..., Agen
     first = start("raw_tp")
     (home,) = pins.iterdir()
     first.kill()
+    first.pod.remove()
+    first.gone = True
     # As if it had been killed before the last name was pinned.
     (home / "manifest").unlink()
     second = start("raw_tp")
     assert (home / "manifest").exists()
     second.run("cat", "/etc/hostname")
     assert "/etc/hostname" in second.read()["names"]
+
+
+def test_what_is_not_whole_and_traces_is_left_alone(pins: Path, start: Callable[..., Agent]) -> None:
+    first = start("raw_tp")
+    (home,) = pins.iterdir()
+    manifest = home / "manifest"
+    beside = home / "aside"
+    manifest.rename(beside)
+    second = start("raw_tp")
+    assert not second.shared
+    first.run("cat", "/etc/hostname")
+    found = first.read()
+    assert "/etc/hostname" in found["names"]
+    assert found["gaps"] == 1, "it says that what it depends on was touched"
+    second.close()
+    first.run("cat", "/etc/hosts")
+    assert "/etc/hosts" in first.read()["names"]
+    beside.rename(manifest)
+    assert first.read()["gaps"] == 0
+
+
+def test_one_that_cannot_open_it_all_takes_nothing_from_the_others(pins: Path, start: Callable[..., Agent]) -> None:
+    first = start("raw_tp")
+    second = start("raw_tp", files=24)
+    assert not second.shared
+    first.run("cat", "/etc/hostname")
+    found = first.read()
+    assert "/etc/hostname" in found["names"]
+    assert found["gaps"] == 0
+    assert len(list(pins.iterdir())) == 1
+
+
+def test_a_second_agent_of_one_pod_takes_its_place_and_nobody_elses(start: Callable[..., Agent]) -> None:
+    first, other = start("raw_tp"), start("raw_tp")
+    second = start("raw_tp", pod=first.pod)
+    first.run("cat", "/etc/hostname")
+    assert first.read() == {"names": [], "containers": [], "gaps": 1}
+    assert "/etc/hostname" in second.read()["names"]
+    first.close()
+    second.run("cat", "/etc/hosts")
+    other.run("cat", "/etc/passwd")
+    assert "/etc/hosts" in second.read()["names"]
+    assert "/etc/passwd" in other.read()["names"]
+
+
+def test_what_is_no_agents_is_not_touched(pins: Path, start: Callable[..., Agent]) -> None:
+    theirs = pins / "theirs"
+    theirs.mkdir(parents=True)
+    start("raw_tp").close()
+    assert theirs.exists()
+    theirs.rmdir()
+
+
+def test_rings_of_the_killed_go_with_their_pods(pins: Path, start: Callable[..., Agent]) -> None:
+    killed, living = start("raw_tp"), start("raw_tp")
+    (home,) = pins.iterdir()
+    killed.kill()
+    killed.pod.remove()
+    killed.gone = True
+    assert len(list((home / "rings").iterdir())) == 2
+    third = start("raw_tp")
+    assert {one.name for one in (home / "rings").iterdir()} == {str(one.pod.identifier) for one in (living, third)}
 
 
 def test_one_that_comes_while_another_loads_waits_for_it(pins: Path) -> None:
