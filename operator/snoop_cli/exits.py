@@ -15,6 +15,7 @@ class Exit(IntEnum):
     DIFFERENT = 1
     TROUBLE = 2
     INCOMPLETE = 3
+    UNUSED = 4
     INTERRUPTED = 130
     """128 + SIGINT, as shells have it."""
     NOBODY_READS = 141
@@ -25,7 +26,8 @@ WORDS: dict[Exit, str] = {
     Exit.DONE: "done",
     Exit.DIFFERENT: "diff --exit-code: there are differences",
     Exit.TROUBLE: "wrong usage, or something could not be read or written",
-    Exit.INCOMPLETE: "--require-complete: something may be missing from the evidence",
+    Exit.INCOMPLETE: "the evidence has gaps: --require-complete, slim, lists of what may go",
+    Exit.UNUSED: "analyze --fail-on-unused: more was not seen in use",
     Exit.INTERRUPTED: "ended by Ctrl-C",
     Exit.NOBODY_READS: "whoever read the output has gone (snoop files ... | head)",
 }

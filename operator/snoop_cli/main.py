@@ -5,13 +5,16 @@ from pathlib import PurePath
 
 import click
 
+from snoop_cli.analyze import analyze
 from snoop_cli.completion import PROGRAM, VARIABLE, completion
 from snoop_cli.diff import diff
 from snoop_cli.exits import Exit, statuses
 from snoop_cli.files import files
 from snoop_cli.merge import merge
 from snoop_cli.report import report
+from snoop_cli.slim import slim
 from snoop_cli.trace import trace
+from snoop_cli.why import why
 from snoop_report.version import version
 
 _PLUGIN = "kubectl-snoop"
@@ -26,7 +29,7 @@ def cli() -> None:
     """
 
 
-for _command in (report, files, diff, merge, trace, completion):
+for _command in (report, files, analyze, why, slim, diff, merge, trace, completion):
     cli.add_command(_command)
 
 

@@ -10,6 +10,7 @@ from snoop_cli import options, output, sources
 from snoop_cli.advice import ADVICE
 from snoop_cli.evidence import Shortcoming, gather
 from snoop_cli.formats import structured
+from snoop_cli.formats.document import document as page
 from snoop_cli.formats.table import Column, fields, table
 from snoop_cli.options import examples
 from snoop_cli.spelling import duration, moment, printable, several, shown
@@ -29,11 +30,12 @@ _WIDTH = 100
         "kubectl snoop report web -n shop",
         "snoop report web.json",
         "snoop report pods/*.json -o wide",
+        "snoop report pods/*.json -o html > report.html",
         "kubectl exec POD -c snoop-agent -- cat /data/snoop-report.json | snoop report -",
         "snoop report web.json --require-complete && snoop files web.json",
     )
 )
-@options.output_format("table", "wide", "json", "yaml", "name")
+@options.output_format("table", "wide", "json", "yaml", "name", "html")
 @options.in_cluster()
 @options.require_complete
 @click.argument("evidence", nargs=-1, metavar="PROFILE|FILE...", type=options.EVIDENCE)
@@ -53,6 +55,8 @@ def report(evidence: tuple[str, ...], form: str, require_complete: bool, **clust
         output.write_lines(printable(pod) for pod in summary.pods)
     elif form in ("json", "yaml"):
         structured.write(form, document(summary))
+    elif form == "html":
+        output.write(page(found))
     else:
         output.write_lines(_text(summary, form == "wide"))
     if require_complete:

@@ -81,7 +81,11 @@ class Gatherer:
 
     def _seekable(self, tree: Tree, path: str, size: int, head: bytes, file: Readable) -> None:
         if isinstance(file, io.FileIO):
-            self._elf(tree, path, io.BufferedReader(file))
+            buffered = io.BufferedReader(file)
+            try:
+                self._elf(tree, path, buffered)
+            finally:
+                buffered.detach()  # the file is its opener's to close
         elif size <= self._limits.memory:
             self._elf(tree, path, io.BytesIO(head + _exactly(file, size - len(head))))
         elif size > self._limits.temporary:

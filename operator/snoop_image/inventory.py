@@ -35,7 +35,8 @@ def _resolve(entries: Mapping[str, Entry], path: str) -> str:
 
 _PARSERS = Parsers(
     packages_wanted=packages.wanted,
-    closure_wanted=closure.wanted,
+    # What is kept also says of which distribution the packages are.
+    closure_wanted=lambda path: closure.wanted(path) or packages.release.wanted(path),
     read_elf=elf.read_elf,
     read_packages=packages.read_packages,
     resolve=_resolve,

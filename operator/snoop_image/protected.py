@@ -192,6 +192,12 @@ def _places(inventory: Inventory) -> Iterator[tuple[str, Reason]]:
         yield config.working_directory, Reason(ReasonCode.PLACE, "the image's working directory")
     for directory in ("/", "/tmp", "/var/tmp", "/run", "/dev", "/proc", "/sys", "/etc", "/root", "/home", "/var/run"):  # noqa: S108
         yield directory, Reason(ReasonCode.PLACE, "a directory that runtimes and programs take for granted")
+    # Of a merged /usr, /bin is such a link: without it there is no /bin/sh. They weigh nothing.
+    for path, entry in inventory.entries.items():
+        if entry.type is FileType.SYMLINK and path.rfind("/") == 0:
+            found = resolve(inventory.entries, path).entry
+            if found is not None and found.type is FileType.DIRECTORY:
+                yield path, Reason(ReasonCode.PLACE, "a link at the top that leads to a directory")
     user = config.user.split(":", 1)[0] or "root"
     text = inventory.contents.get("/etc/passwd", b"").decode("utf-8", "surrogateescape")
     for line in text.splitlines():
