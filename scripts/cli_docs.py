@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from snoop_cli.main import cli
+from snoop_cli.main import COMMANDS, cli, command
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 MEND = ".venv/bin/python scripts/cli_docs.py"
@@ -20,7 +20,7 @@ _WIDTH = 78
 
 def page(text: str) -> str:
     """Give the page's text with today's help. SystemExit if a command has no place in it."""
-    wanted = {"", *cli.commands}
+    wanted = {"", *COMMANDS}
     lacking = wanted - {(found["name"] or "").strip() for found in _BLOCK.finditer(text)}
     if lacking:
         raise SystemExit(f"{PAGE.name} has no place for the help of: {', '.join(sorted(lacking))}")
@@ -28,10 +28,10 @@ def page(text: str) -> str:
 
 
 def _block(name: str) -> str:
-    command = cli.commands[name] if name else cli
+    of = command(name) if name else cli
     called = f"snoop {name}".strip()
-    context = click.Context(command, info_name=called, terminal_width=_WIDTH, **cli.context_settings)
-    return f"```text\n$ {called} --help\n{command.get_help(context)}\n```"
+    context = click.Context(of, info_name=called, terminal_width=_WIDTH, **cli.context_settings)
+    return f"```text\n$ {called} --help\n{of.get_help(context)}\n```"
 
 
 def main() -> None:

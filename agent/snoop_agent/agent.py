@@ -105,6 +105,7 @@ class Agent:
             gaps=recorder.gaps,
             tracing=self._tracer is not None,
             shared=self._tracer is not None and self._tracer.shared,
+            skipped=self._tracer.skipped if self._tracer is not None else 0,
             hooks=recorder.about.agent.hooks,
             attach=recorder.about.agent.attach,
             ready=self._tracer is not None or self._given_up,

@@ -69,6 +69,8 @@ class _Collector:
             yield way
             words = "1 if the programs are loaded once for all agents of the node"
             yield GaugeMetricFamily("snoop_programs_shared", words, value=int(now.shared))
+            words = "Runs of the tracing programs that the kernel skipped; of all agents that share them"
+            yield CounterMetricFamily("snoop_recursion_misses", words, value=now.skipped)
 
 
 class _Server(http.server.ThreadingHTTPServer):

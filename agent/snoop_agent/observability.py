@@ -49,6 +49,7 @@ class Numbers:
     hooks: str = ""
     attach: str = ""
     shared: bool = False
+    skipped: int = 0
     ready: bool = False
     state: str = ""
     """A word or a sentence for /readyz."""

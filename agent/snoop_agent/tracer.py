@@ -42,6 +42,7 @@ class KernelTracer:
         self.hooks = "vfs" if installation.attach == ATTACH_VFS else "syscalls"
         self.attach = installation.attach
         self.shared = shared is not None
+        self.skipped = 0
         self._installation = installation
         self._registered = registered
         self._home = shared
@@ -120,14 +121,15 @@ class KernelTracer:
         if not (self._registered.intact and (self._home is None or self._home.intact)):
             words = "what this node's agents share was removed, or taken, from under this one: it sees nothing any more"
             found.append(Gap(GapCode.NOT_TRACING, words, self._since))
-        misses = self._misses() - self._missed_before
+        self.skipped = max(0, self._misses() - self._missed_before)
         if self._unread:
             words = "records of the kernel side could not be read"
             found.append(Gap(GapCode.RECORDS_LOST, words, self._since, self._unread))
         if failed := self._failures() - self._failed_before:
             found.append(Gap(GapCode.RECORDS_LOST, "the kernel ended a tracing program early", self._since, failed))
-        if misses > 0:
-            found.append(Gap(GapCode.RECORDS_LOST, "the kernel skipped runs of a tracing program", self._since, misses))
+        if self.skipped:
+            words = "the kernel skipped runs of a tracing program"
+            found.append(Gap(GapCode.RECORDS_LOST, words, self._since, self.skipped))
         return found
 
     def add(self, subject: Subject) -> None:

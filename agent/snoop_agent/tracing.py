@@ -81,6 +81,10 @@ class Tracer(Protocol):
     def shared(self) -> bool:
         """Whether the programs are the node's, for all its agents."""
 
+    @property
+    def skipped(self) -> int:
+        """Runs of the programs that the kernel skipped (`recursion_misses`), as of the last `gaps`."""
+
     def poll(self, timeout_s: float) -> list[Event | NewContainer]:
         """Wait up to `timeout_s` seconds for records and return what there is, at most some thousands at once.
 

@@ -1,26 +1,40 @@
 """The command line: `snoop`, also called by kubectl as `kubectl snoop`. Each command has its own module."""
 
+import importlib
 import sys
 from pathlib import PurePath
 
 import click
 
-from snoop_cli.analyze import analyze
-from snoop_cli.completion import PROGRAM, VARIABLE, completion
-from snoop_cli.diff import diff
+from snoop_cli.completion import PROGRAM, VARIABLE
 from snoop_cli.exits import Exit, statuses
-from snoop_cli.files import files
-from snoop_cli.merge import merge
-from snoop_cli.report import report
-from snoop_cli.slim import slim
-from snoop_cli.trace import trace
-from snoop_cli.why import why
 from snoop_report.version import version
 
 _PLUGIN = "kubectl-snoop"
+COMMANDS = ("report", "files", "analyze", "why", "slim", "diff", "merge", "trace", "completion")
+"""Each is a function of that name in a module of that name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=statuses())
+class _Commands(click.Group):
+    """Loads a command when it is asked for: `trace` needs nothing of what reads images."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        return command(cmd_name) if cmd_name in COMMANDS else None
+
+
+def command(name: str) -> click.Command:
+    """Load the command of that name, one of those that `--help` lists."""
+    found = getattr(importlib.import_module(f"snoop_cli.{name}"), name)
+    assert isinstance(found, click.Command)
+    return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=statuses())
 @click.version_option(version(), prog_name=PROGRAM)
 def cli() -> None:
     """Tell which files a program or a container image really uses, with proof.
@@ -28,9 +42,6 @@ def cli() -> None:
     Data goes to standard output, everything else to standard error.
     """
 
-
-for _command in (report, files, analyze, why, slim, diff, merge, trace, completion):
-    cli.add_command(_command)
 
 
 def main() -> None:

@@ -77,6 +77,7 @@ class ScriptedTracer:
     hooks = "syscalls"
     attach = "tracepoint"
     shared = False
+    skipped = 7
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

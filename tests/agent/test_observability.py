@@ -24,6 +24,7 @@ def numbers() -> Numbers:
         report_writes=6,
         report_write_errors=7,
         tracing=True,
+        skipped=7,
         ready=True,
         state="tracing",
     )
@@ -60,6 +61,7 @@ def test_metrics_have_upstreams_names(address: str) -> None:
         'snoop_records_total{kind="read"} 5.0',
         'snoop_records_total{kind="write"} 3.0',
         "snoop_tracing 1.0",
+        "snoop_recursion_misses_total 7.0",
     ):
         assert f"{line}\n" in text
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from snoop_cli.main import cli
+from snoop_cli.main import COMMANDS, command
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "cli_docs.py"
 EXAMPLES = [
     line.strip()
-    for command in cli.commands.values()
-    for line in (command.epilog or "").splitlines()
+    for name in COMMANDS
+    for line in (command(name).epilog or "").splitlines()
     if " snoop " in f" {line.strip()}" and "<(" not in line
 ]
 
@@ -35,12 +35,12 @@ def test_examples_have_options_that_there_are(example: str) -> None:
         rest = words[start + 1 :]
         ends = [place for place, word in enumerate(rest) if word in ("|", "&&", ">")]
         arguments = rest[: min(ends, default=len(rest))]
-        if not arguments or arguments[0] not in cli.commands:
+        if not arguments or arguments[0] not in COMMANDS:
             continue  # `snoop` is the name of a container, too
-        cli.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+        command(arguments[0]).make_context(arguments[0], arguments[1:])
         called += 1
     assert called
 
 
 def test_each_command_has_examples() -> None:
-    assert {name for name, command in cli.commands.items() if not command.epilog} <= {"trace"}
+    assert {name for name in COMMANDS if not command(name).epilog} <= {"trace"}

@@ -17,6 +17,12 @@ def test_usage_names_the_program_as_it_was_called(name, called) -> None:
     assert done.stdout.startswith(f"Usage: {called} files [OPTIONS] PROFILE|FILE...")
 
 
+def test_tracing_needs_nothing_of_what_reads_images() -> None:
+    loaded = "import sys, snoop_cli.main as main; main.command('trace'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert not {"snoop_image", "zstandard", "kubernetes"} & set(done.stdout.split())
+
+
 def test_help_says_what_each_exit_status_means(snoop) -> None:
     done = snoop("--help")
     assert set(WORDS) == set(Exit)
