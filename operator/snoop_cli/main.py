@@ -43,7 +43,6 @@ def cli() -> None:
     """
 
 
-
 def main() -> None:
     """Run the command line; console script of `snoop` and `kubectl-snoop`."""
     name = "kubectl snoop" if PurePath(sys.argv[0]).name == _PLUGIN else PROGRAM
