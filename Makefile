@@ -1,7 +1,7 @@
 # What a person types. Each target is a script that says what it does; this file only names them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help install lint format test fuzz e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean conformance kernels bench soak
+.PHONY: help install lint format test fuzz e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean conformance slimproof kernels bench soak
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ fuzz: install ## Mutated input for what decodes records, reports and bodies, for
 conformance: install ## What `snoop trace` reports against what strace and fanotify see (root; make conformance T=--core)
 	@tests/conformance/provide
 	@tests/conformance/run --all-needed $(T)
+
+slimproof: install ## Real applications traced, slimmed and run again in what is left of their images (root; make slimproof T=--core)
+	@tests/slimproof/run $(T)
 
 kernels: install ## The conformance core on Debian's 5.10, 6.1, 6.12 and 7.2 kernels in QEMU (root; about an hour; T="--kernel 6.1")
 	@tests/kernels/matrix $(T)

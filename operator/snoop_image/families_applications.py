@@ -21,8 +21,10 @@ _SERVERS = (
     ),
     Family(
         "mysql",
-        ("/**/{mysqld,mariadbd}", "lib{mariadb,mysqlclient}.so.*"),
+        # Debian's own clients have the client library inside them, and its plug-ins beside that of others.
+        ("/**/bin/{mysqld,mariadbd,mysql*,mariadb*}", "/**/{mysqld,mariadbd}", "lib{mariadb,mysqlclient}.so.*"),
         (
+            LIBRARIES + "/{libmariadb?,mysql}/plugin/*",
             "$0/libmariadb?/plugin/*",
             "/usr/lib/mysql/plugin/*",
             "/usr/lib64/mysql/plugin/*",

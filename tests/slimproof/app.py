@@ -63,7 +63,7 @@ def _entries(file: Path) -> list[dict[str, Any]]:
         document = tomllib.loads(file.read_text())
     except tomllib.TOMLDecodeError as error:
         raise AppError(f"{file.name}: {error}") from error
-    if list(document) != ["app"]:
+    if list(document) != ["app"] or not isinstance(document["app"], list):
         raise AppError(f"{file.name}: holds other things than [[app]]")
     return list(document["app"])
 

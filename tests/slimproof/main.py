@@ -81,9 +81,7 @@ def _choose(known: list[App], options: argparse.Namespace) -> list[App]:
     for name in options.app or ():
         if name not in names:
             raise app.AppError(f"{name}: no such application; --list lists them")
-    return [
-        one for one in known if (not options.app or one.name in options.app) and (one.core or not options.core)
-    ]
+    return [one for one in known if (not options.app or one.name in options.app) and (one.core or not options.core)]
 
 
 def _snoop() -> str:

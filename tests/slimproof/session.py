@@ -116,7 +116,12 @@ class Session:
             told = differences(app, whole, ran)
             result.others.append(
                 OtherResult(
-                    other.name, other.about, lost(result.verdicts, verdicts), told, _instead(told, ran), ran.status != whole.status
+                    other.name,
+                    other.about,
+                    lost=lost(result.verdicts, verdicts),
+                    differences=told,
+                    words=_instead(told, ran),
+                    failed=ran.status != whole.status,
                 )
             )
 

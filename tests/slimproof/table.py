@@ -29,7 +29,9 @@ def progress(result: Result, most: int) -> str:
     lines = [f"{word} {result.app.name:12} {result.took:6.1f} s  {result.problem or _saved(result)}"]
     lines += _some("differs", result.differences, most)
     for other in result.others:
-        lines.append(f"     {'ok  ' if other.good else 'FAIL'} {other.name}: {_foretold(other.lost)}: {_happened(other)}")
+        lines.append(
+            f"     {'ok  ' if other.good else 'FAIL'} {other.name}: {_foretold(other.lost)}: {_happened(other)}"
+        )
         if not other.good:
             lines += _some("differs", other.differences, most)
     return "\n".join(lines)

@@ -1,0 +1,2 @@
+/* A shared object for musl.c. */
+int answer(void) { return 42; }
