@@ -136,6 +136,7 @@ def test_pam_without_a_configuration_keeps_all_modules() -> None:
         ("/usr/lib/jvm/java-17/lib/server/libjvm.so", "/usr/lib/jvm/java-17/lib/libnio.so"),
         ("/usr/lib/jvm/java-17/lib/server/libjvm.so", "/usr/lib/jvm/java-17/conf/security/java.security"),
         ("/usr/lib/postgresql/15/bin/postgres", "/usr/lib/postgresql/15/lib/plpgsql.so"),
+        ("/usr/bin/mariadb", "/usr/lib/x86_64-linux-gnu/libmariadb3/plugin/client_ed25519.so"),
         ("/usr/bin/git", "/usr/lib/git-core/git-remote-https"),
         ("/opt/mkl/libmkl_core.so.2", "/opt/mkl/libmkl_avx512.so.2"),
         ("/usr/local/lib/libicuuc.so.72", "/usr/share/icu/72/icudt72l.dat"),
