@@ -19,7 +19,7 @@ class Ran:
     said: str = ""
     """The last line of its standard error."""
     memory: int = 0
-    """Its peak, in bytes: its own, or that of the greatest child that it waited for."""
+    """Its peak, in bytes, where it was weighed."""
 
     @property
     def last(self) -> str:

@@ -4,9 +4,10 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.slimproof.app import HERE, App
@@ -15,6 +16,11 @@ from tests.slimproof.compare import Ran, Verdicts, agrees, differences, lost
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 # PID 1 of a namespace takes all with it; it dies with unshare, and unshare with who started it.
 _ALONE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
+# A process's peak begins with that of who started it, up to its exec: this one's, unless a small one is between.
+_WEIGH = """import resource, subprocess, sys
+status = subprocess.call(sys.argv[2:])
+open(sys.argv[1], "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)"""
 _BUILD_SECONDS = 1800.0
 _TOOL_SECONDS = 300.0
 
@@ -154,14 +160,17 @@ class Session:
     def _judge(self, report: Path, root: Path) -> tuple[Verdicts, float, int]:
         begun = time.monotonic()
         ran = self._tool("analyze", report, "--rootfs", root, "-o", "json", "--require-complete")
-        return Verdicts.of(json.loads(ran.output)), time.monotonic() - begun, ran.memory
+        seconds = time.monotonic() - begun
+        return Verdicts.of(json.loads(ran.output)), seconds, ran.memory
 
     def _tool(self, *arguments: str | Path) -> Ran:
         output = self._scratch / f"{time.monotonic_ns()}-{arguments[0]}"
-        ran = self._run((self._snoop, *map(str, arguments)), _TOOL_SECONDS, output, dict(os.environ))
+        peak = output.with_suffix(".peak")
+        command = (sys.executable, "-I", "-c", _WEIGH, str(peak), self._snoop, *map(str, arguments))
+        ran = self._run(command, _TOOL_SECONDS, output, dict(os.environ))
         if ran.status:
             raise FailedError(f"snoop {arguments[0]} ends with {ran.status}: {ran.said or ran.last}")
-        return ran
+        return replace(ran, memory=int(peak.read_text()) * 1024)
 
     def _run(self, command: tuple[str, ...], most: float, files: Path, environment: dict[str, str]) -> Ran:
         """Run a command, its output into FILES.out and FILES.err. FailedError if it takes more seconds than `most`."""
@@ -178,17 +187,15 @@ class Session:
                 self._running.add(child)
             alarm = threading.Timer(most, child.kill)
             alarm.start()
-            # Not Popen.wait: the memory is wanted.
-            _, status, usage = os.wait4(child.pid, 0)
+            child.wait()
             with self._lock:
                 self._running.discard(child)
-                child.returncode = os.waitstatus_to_exitcode(status)
             late = not alarm.is_alive() and child.returncode < 0
             alarm.cancel()
         text, said = (name.read_text(errors="replace") for name in names)
         if late and not self._stopped:
             raise FailedError(f"{Path(command[0]).name}: not done after {most:.0f} s: {Ran(0, text + said).last}")
-        return Ran(child.returncode, text, Ran(child.returncode, said).last, usage.ru_maxrss * 1024)
+        return Ran(child.returncode, text, Ran(child.returncode, said).last)
 
 
 def _instead(differs: list[str], ran: Ran) -> str:
