@@ -359,6 +359,20 @@ def preempts(built: str, mode: str, command_line: str) -> bool:
     return chosen not in ("none", "voluntary")
 
 
+def knows(name: str, path: Path = BTF_PATH) -> bool:
+    """Whether the kernel's BTF has that name at all; False where there is no BTF. Far cheaper than reading it whole."""
+    needle, before = b"\0" + name.encode() + b"\0", b""
+    try:
+        with path.open("rb") as btf:
+            while piece := btf.read(1 << 18):
+                if needle in before + piece:
+                    return True
+                before = piece[-len(needle) :]
+    except OSError:
+        pass
+    return False
+
+
 def _text(path: str) -> str:
     try:
         return Path(path).read_text()

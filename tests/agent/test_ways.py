@@ -1,6 +1,7 @@
 """Which way of attaching is tried first."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,8 @@ def test_whether_a_kernel_preempts_is_told_from_what_can_be_seen(
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(kernel, "may_open_perf_events", lambda: True)
     monkeypatch.setattr(kernel, "is_preemptible", lambda: True)
-    monkeypatch.setattr(kernel, "version", lambda: (7, 2))
+    monkeypatch.setattr(kernel, "version", lambda: (7, 0))
+    monkeypatch.setattr(kernel, "knows", lambda name: False)
     return monkeypatch
 
 
@@ -42,6 +44,20 @@ def test_a_way_whose_runs_may_be_skipped_comes_last(machine: pytest.MonkeyPatch)
     assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["tracepoint", "fexit", "raw_tp"]
     machine.setattr(kernel, "version", lambda: (6, 12))
     assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["tracepoint", "raw_tp", "fexit"]
+
+
+def test_where_runs_of_all_ways_may_be_skipped_the_best_comes_first(machine: pytest.MonkeyPatch) -> None:
+    machine.setattr(kernel, "knows", lambda name: name == "trace_call_bpf_faultable")
+    assert tracer.ways("auto", tracer.BESIDE_OTHERS) == ["fexit", "tracepoint", "raw_tp"]
+
+
+def test_a_name_is_found_in_btf_wherever_it_lies(tmp_path: Path) -> None:
+    btf = tmp_path / "vmlinux"
+    for before in (0, 1 << 18, (1 << 18) - 9):
+        btf.write_bytes(b"x" * before + b"\0a_function\0" + b"y" * 99)
+        assert kernel.knows("a_function", btf)
+        assert not kernel.knows("function", btf)
+    assert not kernel.knows("a_function", tmp_path / "none")
 
 
 def test_what_a_command_line_asks_for_is_believed_only_where_the_kernel_does(machine: pytest.MonkeyPatch) -> None:
