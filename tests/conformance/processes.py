@@ -45,7 +45,7 @@ class Tree:
     directories: set[bytes] = field(default_factory=set)
     """Working directories that strace read from the kernel, links resolved."""
     binds: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Bind mounts: where, and of what."""
+    """Bind mounts: where, and of what. So are the new root and the old one of pivot_root; empty is the root itself."""
     pivoted: bool = False
     """A root was exchanged: from then on what others resolve has other names than the process's own."""
     begun: bool = False
@@ -179,6 +179,11 @@ def _pivot(call: Call, place: Place, lives: dict[int, list[_Life]], tree: Tree) 
     if name is None:
         return
     top = physical(join(name, place.cwd, place.root), place.root)
+    old = string(call.arguments[1])
+    # An image has the names that were good before.
+    tree.binds.append((b"", top))
+    if old is not None:
+        tree.binds.append((physical(join(old, place.cwd, place.root), place.root).removeprefix(top), b""))
     moved = [life.place for several in lives.values() for life in several if life.place]
     for one in {id(other): other for other in moved if other.mounts == place.mounts}.values():
         one.cwd = b"/" + one.cwd.removeprefix(top).lstrip(b"/")

@@ -65,7 +65,7 @@ class Account:
         the command made also by where the files are: that is the name that an image has for them."""
         found = {path, path.removesuffix(DELETED)}
         for to, source in self.binds:
-            found |= {source + one[len(to) :] for one in found if one == to or one.startswith(to + b"/")}
+            found |= {source + one[len(to) :] or b"/" for one in found if one == to or one.startswith(to + b"/")}
         return found
 
     def ask(
@@ -167,10 +167,11 @@ def _opens(call: Call, index: int) -> bool:
 
 def _resolved(found: Account, path: bytes, root: bytes) -> None:
     """Allow what a look-up that tells no descriptor led to: what is there now, with and without a last link."""
-    real = physical(path, root)
-    found.targets.add(real)
-    folder, _, leaf = path.rpartition(b"/")
-    found.targets.add(physical(folder or b"/", root).rstrip(b"/") + b"/" + leaf)
+    tops = [source for to, source in found.binds if not to] if root == b"/" else []
+    for name, top in [(path, root), *((top + path, top) for top in tops)]:
+        found.targets.add(physical(name, top))
+        folder, _, leaf = name.rpartition(b"/")
+        found.targets.add(physical(folder or b"/", top).rstrip(b"/") + b"/" + leaf)
 
 
 def _executed(found: Account, path: bytes, place: Place) -> None:
