@@ -50,7 +50,7 @@ def ring() -> Iterator[tuple[RingBuffer, int]]:
     descriptor = bpfsys.map_create(bpfsys.MAP_RINGBUF, "snoop_test", 0, 0, SIZE)
     writer = program(descriptor)
     assert bpfsys.map_entries(descriptor) == SIZE
-    reader = RingBuffer(descriptor, SIZE)
+    reader = RingBuffer(descriptor, SIZE, ahead=2 * SIZE)
     yield reader, writer
     reader.close()
     os.close(writer)
@@ -82,6 +82,26 @@ def test_a_full_ring_gives_what_it_holds_and_takes_more_afterwards(ring: tuple[R
     assert len(reader.poll(0)) == SIZE // 48
     bpfsys.run_program(writer)
     assert len(reader.poll(0)) == 1
+
+
+def test_what_waits_to_be_looked_at_takes_no_room_in_the_ring_up_to_a_limit(
+    ring: tuple[RingBuffer, int],
+) -> None:
+    reader, writer = ring
+    reader._batch = 1
+    fits = SIZE // 48
+    looked_at = []
+    for _ in range(4):
+        for _ in range(fits):
+            bpfsys.run_program(writer)
+        looked_at += reader.poll(0)
+    reader._batch = SIZE
+    while found := reader.poll(0):
+        looked_at += found
+    # Three waves whole; of the fourth, what the one record gave room for that was copied in spite of the limit.
+    assert len(looked_at) == 3 * fits + 1
+    times = [int.from_bytes(record[:8], "little") for record in looked_at]
+    assert times == sorted(set(times))
 
 
 def test_a_batch_is_not_exceeded(ring: tuple[RingBuffer, int]) -> None:
