@@ -86,20 +86,41 @@ class Source:
 
 def options(command: _C) -> _C:
     """Add the options that name an image; `chosen` reads them."""
+    return named(reading(command))
+
+
+def named(command: _C, suffix: str = "") -> _C:
+    """Add the options that say where an image is."""
     path = click.Path(path_type=Path)
+    whose = f" of {suffix[1:].upper()}" if suffix else ""
     for option in reversed(
         [
             click.option(
-                "--image",
+                f"--image{suffix}",
                 metavar="REF",
                 default="",
-                help="The image in its registry, read with what docker login or podman login left; with --archive, "
-                "which of its images.",
+                help=f"The image{whose} in its registry, read with what docker login or podman login left; with "
+                f"--archive{suffix}, which of its images.",
             ),
             click.option(
-                "--archive", metavar="FILE", type=path, help="The image in what docker save wrote, or an OCI layout."
+                f"--archive{suffix}",
+                metavar="FILE",
+                type=path,
+                help=f"The image{whose} in what docker save wrote, or an OCI layout.",
             ),
-            click.option("--rootfs", metavar="DIR", type=path, help="The image's root file system in a folder."),
+            click.option(
+                f"--rootfs{suffix}", metavar="DIR", type=path, help=f"The root file system{whose} in a folder."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def reading(command: _C) -> _C:
+    """Add the options that say how any image is read."""
+    for option in reversed(
+        [
             click.option(
                 "--platform",
                 metavar="OS/ARCH",
@@ -117,7 +138,7 @@ def options(command: _C) -> _C:
             click.option(
                 "--registry-ca",
                 metavar="FILE",
-                type=path,
+                type=click.Path(path_type=Path),
                 help="Certificates (PEM) to trust for the registry, in place of the system's.",
             ),
         ]
@@ -135,10 +156,21 @@ def _platform(_context: click.Context, _parameter: click.Parameter, value: str) 
 
 def chosen(given: dict[str, Any]) -> Source:
     """Read what `options` added to a command's arguments. UsageError unless one image is named."""
-    image, archive, rootfs = given["image"], given["archive"], given["rootfs"]
-    if not (image or archive or rootfs) or (rootfs and (image or archive)):
+    source = maybe(given)
+    if source is None:
         raise click.UsageError("name the image once: --image REF, --archive FILE or --rootfs DIR")
-    return Source(image, archive, rootfs, given["platform"], given["plain_http"], given["registry_ca"])
+    return source
+
+
+def maybe(given: dict[str, Any], suffix: str = "", image: str = "") -> Source | None:
+    """Read what `named` and `reading` added; None: no image is named, and `image` is empty."""
+    asked, archive, rootfs = (given[f"{one}{suffix}"] for one in ("image", "archive", "rootfs"))
+    if rootfs and (asked or archive):
+        raise click.UsageError(f"name the image once: --image, --archive or --rootfs{suffix.replace('_', '-')}")
+    if not (asked or archive or rootfs or image):
+        return None
+    reference = asked or ("" if archive or rootfs else image)
+    return Source(reference, archive, rootfs, given["platform"], given["plain_http"], given["registry_ca"])
 
 
 @contextlib.contextmanager

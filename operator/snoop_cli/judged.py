@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
@@ -16,7 +16,7 @@ from snoop_image.evidence import Selection
 from snoop_image.model import Inventory
 from snoop_image.protected import Protection
 from snoop_image.verdict import Judgement, analyze
-from snoop_report.model import ContainerReport, Gap, GapCode
+from snoop_report.model import ContainerReport, Gap, GapCode, Report
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 _AS_GAPS = {NOTHING: GapCode.NOT_TRACING, UNDECLARED: GapCode.BLIND_SPOT}
@@ -88,7 +88,6 @@ def judge(evidence: tuple[str, ...], given: dict[str, Any]) -> Judged:
     found = gather(sources.read(shared.chosen(evidence, given)))
     if not found.reports:
         raise Failure("there is no report")
-    _admit(found)
     name = given["container"]
     with images.failing():
         ran = _digests(found, name)
@@ -97,7 +96,7 @@ def judge(evidence: tuple[str, ...], given: dict[str, Any]) -> Judged:
             inventory = source.read(progress)
         digest = _meant(ran, source, inventory, given["same_image"])
         judgement = analyze(
-            found.reports,
+            admitted(found),
             inventory,
             Selection(name, digest),
             Protection(given["protect"], given["unprotect"]),
@@ -106,14 +105,14 @@ def judge(evidence: tuple[str, ...], given: dict[str, Any]) -> Judged:
     return Judged(judgement, found, source)
 
 
-def _admit(found: Evidence) -> None:
-    """Make a gap of what is lacking in a report and has none.
+def admitted(found: Evidence) -> list[Report]:
+    """Give the reports, with a gap for what is lacking in a report and has none.
 
     In every report: one without any container is of no image, and yet its pod may have used this one.
     """
     lacking = [one for report in found.reports for one in shortcomings(report) if one.code in _AS_GAPS]
-    for report in found.reports:
-        report.gaps += [Gap(_AS_GAPS[one.code], f"{one.pod}: {one.message}", one.since, 1, "") for one in lacking]
+    gaps = [Gap(_AS_GAPS[one.code], f"{one.pod}: {one.message}", one.since, 1, "") for one in lacking]
+    return [replace(report, gaps=[*report.gaps, *gaps]) for report in found.reports]
 
 
 def _digests(found: Evidence, name: str) -> set[str]:

@@ -59,7 +59,7 @@ class Settings:
     """Seconds for which the evidence of pods that no profile selects any more is kept."""
     share_programs: bool = True
     """Whether the agents of a node load the kernel side once for all: each can then read what the others record."""
-    inventory: bool = False
+    inventory: bool = True
     """Whether what images hold is fetched from their registries, to tell what is not seen in use."""
     inventory_plain_http: tuple[str, ...] = ()
     """Registries (HOST:PORT) that may be spoken to without TLS."""
@@ -67,7 +67,7 @@ class Settings:
     """Certificates to trust for registries, in place of the system's."""
     inventory_memory: int = 320 << 20
     """Bytes that the process may take that reads or judges one image."""
-    work_directory: Path = Path("/tmp/snoop")  # noqa: S108 - in a pod of our own
+    work_directory: Path = Path("/var/cache/snoop")
     """Where that process keeps a big file of an image for a moment."""
     pull_secrets_role: str = "snoop-pull-secrets"
     """The ClusterRole that a person binds, in a namespace, to let the operator read the pull secrets there."""

@@ -13,7 +13,7 @@ from tests.chart.conftest import CHART, KUBERNETES, NAMESPACE, ROOT, Render, Ren
 
 def test_these_are_all_the_objects_of_a_release(rendered: Rendered) -> None:
     assert Counter(one["kind"] for one in rendered.manifests) == {
-        "ClusterRole": 3,
+        "ClusterRole": 4,
         "ClusterRoleBinding": 1,
         "CustomResourceDefinition": 2,
         "Deployment": 1,

@@ -1,4 +1,4 @@
-"""Inventories: off unless asked for; pull secrets only where somebody binds the role."""
+"""Inventories: on unless switched off; pull secrets only where somebody binds the role."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +10,14 @@ def _variables(rendered: Any) -> dict[str, str]:
 
 
 def test_without_it_nothing_is_asked_of_a_registry(render: Callable[..., Any]) -> None:
-    rendered = render({})
+    rendered = render({"inventory": {"enabled": False}})
     told = {key: value for key, value in _variables(rendered).items() if "INVENTORY" in key or "PULL_SECRETS" in key}
     assert told == {"SNOOP_OPERATOR_INVENTORY": "false"}
     assert "snoop-pull-secrets" not in rendered.names("ClusterRole")
 
 
 def test_the_role_for_pull_secrets_is_there_and_bound_to_nobody(render: Callable[..., Any]) -> None:
-    rendered = render({"inventory": {"enabled": True}})
+    rendered = render({})
     role = rendered.one("ClusterRole", "snoop-pull-secrets")
     assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
     assert not any("aggregate" in label for label in role["metadata"]["labels"])

@@ -65,6 +65,7 @@ def test_these_are_all_the_roles_there_are(rendered: Rendered) -> None:
         "snoop-operator",
         "snoop-profiles-edit",
         "snoop-profiles-view",
+        "snoop-pull-secrets",
     ]
     assert sorted(rendered.names("Role")) == ["snoop-operator", "snoop-reports"]
 
@@ -101,7 +102,7 @@ def test_every_account_may_ask_the_operator_and_nothing_else_through_the_proxy(
 
 
 def test_aggregation_can_be_left_out(render: Render) -> None:
-    assert render({"rbac": {"aggregate": False}}).names("ClusterRole") == ["snoop-operator"]
+    assert render({"rbac": {"aggregate": False}}).names("ClusterRole") == ["snoop-pull-secrets", "snoop-operator"]
 
 
 def test_rights_follow_the_releases_name(render: Render) -> None:

@@ -91,6 +91,7 @@ class Release:
             *("upgrade", "--install", "snoop", "charts/snoop", "-n", SYSTEM, "--create-namespace", *waiting),
             *image_values("image", self.operator_image),
             *image_values("agent.image", agent_image or self.agent_image),
+            *(["--set", f"inventory.plainHTTP={{{registry()}}}"] if registry() else []),
             *more,
         )
 
@@ -99,6 +100,11 @@ class Release:
         pods = get("pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=snoop")["items"]
         (name,) = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
         return str(name)
+
+
+def registry() -> str:
+    """The registry of this machine's own cluster, which speaks no TLS; empty if the cluster is somebody's."""
+    return os.environ.get("SNOOP_REGISTRY", "")
 
 
 def _wanted(variable: str) -> str:

@@ -39,12 +39,12 @@ def test_lists_and_resources_are_read() -> None:
     assert found.excluded_namespaces == ("a", "b")
 
 
-def test_inventories_are_off_unless_asked_for_and_their_bounds_are_read() -> None:
-    assert not settings.load(IMAGE, {}).inventory
+def test_inventories_are_on_unless_switched_off_and_their_bounds_are_read() -> None:
+    assert settings.load(IMAGE, {}).inventory
+    assert not settings.load(IMAGE, {"SNOOP_OPERATOR_INVENTORY": "false"}).inventory
     found = settings.load(
         IMAGE,
         {
-            "SNOOP_OPERATOR_INVENTORY": "true",
             "SNOOP_OPERATOR_INVENTORY_PLAIN_HTTP": "a:5000,b",
             "SNOOP_OPERATOR_INVENTORY_CA_FILE": "/etc/ca.crt",
             "SNOOP_OPERATOR_INVENTORY_MEMORY": "1Gi",
