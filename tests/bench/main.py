@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.bench import cpu, image, losses, machine, memory, overhead, profile, soak, start, table
+from tests.bench import cpu, image, inventory, losses, machine, memory, overhead, profile, soak, start, table
 from tests.bench.pods import Node, Setup
 from tests.bench.session import WAYS, Session
 from tests.bench.table import Row
@@ -26,6 +26,7 @@ GROUPS: dict[str, Callable[[Session], list[Row]]] = {
     cpu.NAME: cpu.measure,
     start.NAME: start.measure,
     image.NAME: image.measure,
+    inventory.NAME: inventory.measure,
     profile.NAME: profile.measure,
 }
 ON_REQUEST = (profile.NAME,)
