@@ -1,7 +1,7 @@
 # What a person types. Each target is a script that says what it does; this file only names them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help install lint format test fuzz e2e images chart lock cluster-up cluster-down cluster-env demo demo-down clean conformance slimproof kernels bench soak
+.PHONY: help install lint format test fuzz e2e images slim-agent chart lock cluster-up cluster-down cluster-env demo demo-down clean conformance slimproof kernels bench soak
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ e2e: install ## The tests that need a cluster: brings it up, builds the images, 
 
 images: install ## Build both images; print their sizes, layer by layer
 	@scripts/images
+
+slim-agent: install ## The agent's own image, slimmed by Snoop on a cluster (make slim-agent T=--e2e: and tested)
+	@scripts/slim-agent $(T)
 
 chart: ## Copy crds/snoopprofile.yaml into the chart
 	@scripts/chart
