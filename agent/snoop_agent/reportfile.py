@@ -1,5 +1,6 @@
 """The report file: when it is written, and what if it cannot be."""
 
+import ctypes
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ BREATH = 0.05
 """Seconds of writing between two looks at what else there is to do."""
 LARGE, LARGE_INTERVALS = 1 << 20, 10
 """A larger file (bytes) in which nothing but counters would change is written only after so many intervals."""
+
+_trim: Callable[[int], int] = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
+"""Gives back to the system what malloc keeps (malloc_trim(3), glibc): writing takes megabytes for a moment."""
 
 
 class ReportFile:
@@ -69,6 +73,7 @@ class ReportFile:
         self._written_at = time.monotonic()
         self._complaint = ""
         self.writes += 1
+        _trim(0)
         LOG.debug("report written: %d bytes", self._size)
 
     def _extent(self) -> tuple[int, int]:
