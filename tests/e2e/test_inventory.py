@@ -1,7 +1,13 @@
 """What images hold, as the operator tells it from the registry: USED, UNUSED, two versions; and `kubectl snoop`."""
 
+import base64
+import contextlib
 import json
 import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +15,7 @@ import pytest
 from tests.browser.conftest import Page, browser, chromium  # noqa: F401 - fixtures
 from tests.e2e.conftest import (
     SYSTEM,
+    Release,
     Space,
     call,
     eventually,
@@ -22,6 +29,10 @@ from tests.e2e.conftest import (
 NGINX = "localhost/snoop-example-nginx:latest"
 NEXT = "localhost/snoop-test-nginx-next:latest"
 JSON = dict[str, Any]
+PRIVATE = "198.18.77.1:5001"
+"""On this side of the cluster's link (tests/cluster/settings): pods reach it."""
+# htpasswd -Bbn person secret
+PASSWORDS = "person:$2y$05$rU/y0NT/vWcKvAK0pzrZW.vZ3Dd9gi8o3DEYJ4wLGo6WrWz06oOiC"
 
 pytestmark = pytest.mark.skipif(not registry(), reason="SNOOP_REGISTRY does not say which registry speaks no TLS")
 
@@ -167,3 +178,72 @@ def test_a_registry_that_cannot_be_reached_is_a_condition_and_recording_goes_on(
     said = kubectl("-n", SYSTEM, "logs", "deployment/snoop-operator", "--since=60s")
     # It backs off: one line a minute at most.
     assert said.count("image not judged image=other.invalid") <= 1
+
+
+@contextlib.contextmanager
+def private_registry(folder: Path) -> Iterator[None]:
+    """A registry that asks for a password."""
+    program = shutil.which("docker-registry")
+    assert program, "docker-registry is wanted: make e2e"
+    (folder / "passwords").write_text(PASSWORDS)
+    whole = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "auth": {"htpasswd": {"realm": "test", "path": str(folder / "passwords")}},
+        "http": {"addr": PRIVATE},
+    }
+    (folder / "config.yml").write_text(json.dumps(whole))
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log) as process,
+    ):
+        try:
+            eventually("the private registry listens", lambda: _listens(PRIVATE), timeout=20)
+            yield
+        finally:
+            process.terminate()
+
+
+def _listens(address: str) -> bool:
+    host, port = address.split(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+        return True
+    return False
+
+
+def test_a_pull_secret_is_read_only_where_somebody_grants_it(
+    space: Space, release: Release, nginx_image: str, tmp_path: Path
+) -> None:
+    with private_registry(tmp_path):
+        # The node gets the image from the cluster's own registry, whatever the name; the operator goes by the name.
+        copy = ("skopeo", "copy", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false")
+        name = nginx_image.partition("/")[2].partition("@")[0]
+        private = f"{PRIVATE}/{name}@{digest(nginx_image)}"
+        target = f"docker://{PRIVATE}/{name}:private"
+        call(*copy, "--preserve-digests", "--dest-creds=person:secret", f"docker://{nginx_image}", target)
+        # As this operator has it already, one with an empty store is wanted.
+        release.install(
+            "--set", f"inventory.plainHTTP={{{registry()},{PRIVATE}}}", "--set", "persistence.enabled=false"
+        )
+        try:
+            auth = {PRIVATE: {"auth": base64.b64encode(b"person:secret").decode()}}
+            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}}
+            content = {"stringData": {".dockerconfigjson": json.dumps({"auths": auth})}}
+            space.apply({**secret, "type": "kubernetes.io/dockerconfigjson", **content})
+            space.profile()
+            space.apply(
+                shell_pod("app", "sleep 600", container={"image": private}, imagePullSecrets=[{"name": "pull"}])
+            )
+            space.running("app")
+            eventually("a reason", lambda: space.condition("Inventoried")["status"] == "False")
+            told = space.condition("Inventoried")
+            assert told["reason"] == "PullSecretDenied"
+            assert "ClusterRole snoop-pull-secrets" in told["message"]
+            space.kubectl(
+                *("create", "rolebinding", "pulls", "--clusterrole=snoop-pull-secrets"),
+                f"--serviceaccount={SYSTEM}:snoop-operator",
+            )
+            # The next try is after a minute.
+            assert judged(space, digest(nginx_image))["bytesUsed"] > 0
+        finally:
+            release.install()
