@@ -1,8 +1,8 @@
 /* System calls: what each one's row says, and the registers that hold its arguments. */
 
-BPF_ARRAY(calls, struct snoop_call, SNOOP_CALLS);
+MAP_ARRAY_OF(calls, struct snoop_call, SNOOP_CALLS);
 /* Of 32-bit code, whose calls have numbers of their own. */
-BPF_ARRAY(calls32, struct snoop_call, SNOOP_CALLS32);
+MAP_ARRAY_OF(calls32, struct snoop_call, SNOOP_CALLS32);
 
 #if defined(__x86_64__)
 static __always_inline __u64 argument(void *regs, __u8 index)
@@ -23,7 +23,7 @@ static __always_inline __u64 argument(void *regs, __u8 index)
 	/* x0 holds the result at exit; the first argument is kept beside it. */
 	if (index == 0)
 		return GET(__u64, regs, pt_regs_orig_x0);
-	LOAD_AT(value, regs + OFF_pt_regs_regs + (index & 7) * 8);
+	LOAD_AT(value, AT(regs, pt_regs_regs) + (index & 7) * 8);
 	return value;
 }
 #endif
@@ -69,13 +69,12 @@ static __always_inline __u64 argument_of(int compat, void *regs, __u8 index)
 /* The registers with which the current task entered the kernel. The arguments are still where the call left them. */
 static __always_inline void *user_registers(void)
 {
-#ifdef SNOOP_REGS_ON_STACK
-	void *task = (void *)bpf_get_current_task();
+	void *task;
 
-	return GET(void *, task, task_struct_stack) + SNOOP_REGS_ON_STACK;
-#else
-	return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
-#endif
+	if (!HOLE(SNOOP_REGS_ON_STACK))
+		return (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	task = (void *)bpf_get_current_task();
+	return PLUS(GET(void *, task, task_struct_stack), SNOOP_REGS_ON_STACK);
 }
 
 /* Counted, so that the report can say that something was not seen. */
@@ -88,7 +87,7 @@ static __always_inline int count_blind(void)
 
 	if (!find_leaf(task, 1, &leaf))
 		return 0;
-	target = targets.lookup(&leaf.target);
+	target = LOOKUP(targets, &leaf.target);
 	count = counters_of(leaf.slot, leaf.container);
 	if (count && target && counts(target, leaf.target, task))
 		count->blind++;
@@ -118,12 +117,12 @@ static __always_inline struct snoop_call *call_of(void *task, long number, int *
 
 	*compat = is_compat(task);
 	if (*compat)
-		return calls32.lookup(&index);
+		return LOOKUP(calls32, &index);
 #ifdef X32_BIT
 	if (index & X32_BIT)
 		index &= ~X32_BIT;
 #endif
-	return calls.lookup(&index);
+	return LOOKUP(calls, &index);
 }
 
 static __always_inline __u32 kinds_of_open(__u64 flags)

@@ -1,7 +1,7 @@
 /* At exec, in every hook set: the program as it was asked for, the `#!` interpreter and the ELF interpreter, which no
  * call names. One entry program and three stages, since each tells a record. */
 
-BPF_PROG_ARRAY(tails_raw, TAILS);
+MAP_PROG_ARRAY_OF(tails_raw, TAILS);
 
 int snoop_admit_raw(void *ctx)
 {
@@ -9,7 +9,7 @@ int snoop_admit_raw(void *ctx)
 
 	if (!next)
 		return 0;
-	tails_raw.call(ctx, next);
+	TAIL_CALL(ctx, tails_raw, next);
 	return fail();
 }
 
@@ -19,7 +19,7 @@ int snoop_walk_raw(void *ctx)
 
 	if (!next)
 		return 0;
-	tails_raw.call(ctx, next);
+	TAIL_CALL(ctx, tails_raw, next);
 	return fail();
 }
 
@@ -29,7 +29,7 @@ int snoop_emit_raw(void *ctx)
 
 	if (!next)
 		return 0;
-	tails_raw.call(ctx, next);
+	TAIL_CALL(ctx, tails_raw, next);
 	return fail();
 }
 
@@ -42,11 +42,11 @@ int snoop_blind_raw(void *ctx)
 static __always_inline int go_raw(void *ctx, int found, int next)
 {
 	if (found == FOUND_NEW)
-		tails_raw.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_raw, TAIL_ADMIT);
 	else if (found == FOUND_NEXT)
-		tails_raw.call(ctx, next);
+		TAIL_CALL(ctx, tails_raw, next);
 	else if (found == FOUND_BLIND)
-		tails_raw.call(ctx, TAIL_BLIND);
+		TAIL_CALL(ctx, tails_raw, TAIL_BLIND);
 	else
 		return 0;
 	return fail();
@@ -55,7 +55,7 @@ static __always_inline int go_raw(void *ctx, int found, int next)
 #ifndef SNOOP_ATTACH_VFS
 /* At the end of a chdir or chroot the directory that its name started from is gone. So each process's directories are
  * remembered by its fs_struct: at exec, at fork, and whenever one of them changes. */
-BPF_F_TABLE("lru_hash", __u64, struct places, stood, 16384, 0);
+MAP(stood, LRU_HASH, __u64, struct places, 16384);
 
 static __always_inline void remember_places(void *task)
 {
@@ -69,7 +69,7 @@ static __always_inline void remember_places(void *task)
 	LOAD(here.pwd.dentry, fs, fs_struct_pwd_dentry);
 	LOAD(here.root.mnt, fs, fs_struct_root_mnt);
 	LOAD(here.root.dentry, fs, fs_struct_root_dentry);
-	stood.update(&key, &here);
+	UPDATE(stood, &key, &here);
 }
 
 int snoop_fork(struct bpf_raw_tracepoint_args *ctx)
@@ -92,11 +92,11 @@ static __always_inline void remember_root(__u64 container, struct snoop_target *
 	void *fs = GET(void *, task, task_struct_fs);
 	struct snoop_path root = {};
 
-	if (roots.lookup(&container) || !counts(target, id, task))
+	if (LOOKUP(roots, &container) || !counts(target, id, task))
 		return;
 	LOAD(root.mnt, fs, fs_struct_root_mnt);
 	LOAD(root.dentry, fs, fs_struct_root_dentry);
-	roots.update(&container, &root);
+	UPDATE(roots, &container, &root);
 }
 
 /* Where a mapped file lies for who opened it. What overlayfs maps is the layer's own file, on a mount that nobody sees;
@@ -104,36 +104,30 @@ static __always_inline void remember_root(__u64 container, struct snoop_target *
  * f_path. The flag that tells such files has moved between versions, so they are known by their mounts. */
 static __always_inline void path_of_mapped(void *task, void *file, struct snoop_path *path)
 {
-	LOAD(path->mnt, file, file_f_path_mnt);
-	LOAD(path->dentry, file, file_f_path_dentry);
-#ifdef OFF_backing_file_user_path
 	void *mine = mount_namespace_of(task);
 	struct snoop_path opened = {};
 
-	if (GET(void *, mount_of(path->mnt), mount_mnt_ns) == mine)
+	LOAD(path->mnt, file, file_f_path_mnt);
+	LOAD(path->dentry, file, file_f_path_dentry);
+	if (!HAS(backing_file_user_path) || GET(void *, mount_of(path->mnt), mount_mnt_ns) == mine)
 		return;
-	LOAD_AT(opened.mnt, file + OFF_backing_file_user_path + OFF_path_mnt);
-	LOAD_AT(opened.dentry, file + OFF_backing_file_user_path + OFF_path_dentry);
+	file = AT(file, backing_file_user_path);
+	LOAD(opened.mnt, file, path_mnt);
+	LOAD(opened.dentry, file, path_dentry);
 	if (opened.mnt && GET(void *, mount_of(opened.mnt), mount_mnt_ns) == mine)
 		*path = opened;
-#endif
 }
 
-/* The memory area at an address or, failing that, none: then `last` is the last address of the hole. */
-static __always_inline void *area_at(void *mm, __u64 address, __u64 *last)
+/* A maple tree (include/linux/maple_tree.h): the low byte of an inner entry holds the type of its node. */
+static __always_inline void *area_in_tree(void *mm, __u64 address, __u64 *last)
 {
-	void *vma = 0;
-
-	*last = ~0ULL;
-#ifdef OFF_mm_struct_mm_mt_ma_root
-	/* A maple tree (include/linux/maple_tree.h): the low byte of an inner entry holds the type of its node. */
 	__u64 entry = GET(__u64, mm, mm_struct_mm_mt_ma_root), pivot;
 
 	for (int depth = 0; depth < 4; depth++) {
 		__u64 node = entry & ~0xffULL, type = (entry >> 3) & 0xf;
-		__u64 pivots = type == 3 ? OFF_maple_arange_64_pivot : OFF_maple_range_64_pivot;
-		__u64 slots = type == 3 ? OFF_maple_arange_64_slot : OFF_maple_range_64_slot;
-		int last_slot = (type == 3 ? SIZE_maple_arange_64_slot : SIZE_maple_range_64_slot) / 8 - 1;
+		__u64 pivots = type == 3 ? HOLE(OFF_maple_arange_64_pivot) : HOLE(OFF_maple_range_64_pivot);
+		__u64 slots = type == 3 ? HOLE(OFF_maple_arange_64_slot) : HOLE(OFF_maple_range_64_slot);
+		int last_slot = (type == 3 ? SIZE(maple_arange_64_slot) : SIZE(maple_range_64_slot)) / 8 - 1;
 		int slot;
 
 		for (slot = 0; slot < 15; slot++) {
@@ -150,15 +144,23 @@ static __always_inline void *area_at(void *mm, __u64 address, __u64 *last)
 		if (type == 1)
 			break;
 	}
-	vma = (void *)entry;
-#else
+	return (void *)entry;
+}
+
+/* The memory area at an address or, failing that, none: then `last` is the last address of the hole. */
+static __always_inline void *area_at(void *mm, __u64 address, __u64 *last)
+{
+	void *vma;
+
+	*last = ~0ULL;
+	if (HAS(mm_struct_mm_mt_ma_root))
+		return area_in_tree(mm, address, last);
 	vma = GET(void *, mm, mm_struct_mmap);
 	for (int i = 0; i < 512; i++) {
 		if (!vma || address < GET(__u64, vma, vm_area_struct_vm_end))
 			break;
 		vma = GET(void *, vma, vm_area_struct_vm_next);
 	}
-#endif
 	return vma;
 }
 
@@ -198,7 +200,7 @@ static __always_inline int is_elf32(void *bprm)
 {
 	__u8 head[5] = {};
 
-	LOAD_AT(head, bprm + OFF_linux_binprm_buf);
+	LOAD(head, bprm, linux_binprm_buf);
 	return head[0] == 0x7f && head[1] == 'E' && head[4] == ELFCLASS32_VALUE;
 }
 
@@ -212,11 +214,11 @@ static __always_inline void *loader_of(void *mm, void *bprm, int *lost)
 
 	for (int i = 0; i < 24; i++) {
 		if (narrow) {
-			LOAD_AT(pair32, mm + OFF_mm_struct_saved_auxv + i * sizeof(pair32));
+			LOAD_AT(pair32, AT(mm, mm_struct_saved_auxv) + i * sizeof(pair32));
 			pair[0] = pair32[0];
 			pair[1] = pair32[1];
 		} else {
-			LOAD_AT(pair, mm + OFF_mm_struct_saved_auxv + i * sizeof(pair));
+			LOAD_AT(pair, AT(mm, mm_struct_saved_auxv) + i * sizeof(pair));
 		}
 		if (pair[0] == 0)
 			break;

@@ -38,7 +38,7 @@ static __always_inline int on_places(void *task, long result)
 {
 	void *fs = GET(void *, task, task_struct_fs);
 	__u64 place = (__u64)fs;
-	struct places *before = stood.lookup(&place);
+	struct places *before = LOOKUP(stood, &place);
 
 	remember_places(task);
 	return result >= 0 && before && GET(void *, fs, fs_struct_root_dentry) != before->root.dentry ? FOUND_BLIND
@@ -127,7 +127,7 @@ static __always_inline int on_syscall(void *regs, long number, long result)
 		if (result >= 0 && (call->how == SNOOP_BY_CHDIR || call->how == SNOOP_BY_CHROOT)) {
 			__u64 place = GET(__u64, task, task_struct_fs);
 
-			before = stood.lookup(&place);
+			before = LOOKUP(stood, &place);
 			unknown = !before && (call->how == SNOOP_BY_CHROOT || e->data[0] != '/');
 			take_place(e, task, call->how);
 		}
@@ -145,7 +145,7 @@ static __always_inline int on_syscall(void *regs, long number, long result)
 }
 
 #ifdef SNOOP_ATTACH_TRACEPOINT
-BPF_PROG_ARRAY(tails_tp, TAILS);
+MAP_PROG_ARRAY_OF(tails_tp, TAILS);
 
 int snoop_admit_tp(void *ctx)
 {
@@ -153,7 +153,7 @@ int snoop_admit_tp(void *ctx)
 
 	if (!next)
 		return 0;
-	tails_tp.call(ctx, next);
+	TAIL_CALL(ctx, tails_tp, next);
 	return fail();
 }
 
@@ -163,7 +163,7 @@ int snoop_walk_tp(void *ctx)
 
 	if (!next)
 		return 0;
-	tails_tp.call(ctx, next);
+	TAIL_CALL(ctx, tails_tp, next);
 	return fail();
 }
 
@@ -173,7 +173,7 @@ int snoop_emit_tp(void *ctx)
 
 	if (!next)
 		return 0;
-	tails_tp.call(ctx, next);
+	TAIL_CALL(ctx, tails_tp, next);
 	return fail();
 }
 
@@ -194,11 +194,11 @@ int snoop_sys_exit(struct exit_context *ctx)
 	int found = on_syscall(user_registers(), ctx->number, ctx->result);
 
 	if (found == FOUND_NEW)
-		tails_tp.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_tp, TAIL_ADMIT);
 	else if (found == FOUND_NEXT)
-		tails_tp.call(ctx, TAIL_CALL);
+		TAIL_CALL(ctx, tails_tp, TAIL_CALL);
 	else if (found == FOUND_BLIND)
-		tails_tp.call(ctx, TAIL_BLIND);
+		TAIL_CALL(ctx, tails_tp, TAIL_BLIND);
 	else
 		return 0;
 	return fail();

@@ -1,7 +1,6 @@
 /* io_uring: a ring's requests make no system calls. Its tracepoint tells each request when it is submitted, before it is
  * known how it will end: the names are told as used, unconfirmed. */
 
-#if defined(SNOOP_URING) && !defined(SNOOP_ATTACH_VFS)
 /* include/uapi/linux/io_uring.h, enum io_uring_op. */
 enum {
 	URING_OPENAT = 18, URING_STATX = 21, URING_OPENAT2 = 28, URING_RENAMEAT = 35, URING_UNLINKAT = 36,
@@ -21,36 +20,36 @@ static __always_inline void *uring_name(void *command, __u8 operation, int *dirf
 		*dirfd = GET(int, command, io_statx_dfd);
 		*kinds = SNOOP_STAT;
 		return GET(void *, command, io_statx_filename);
-#ifdef OFF_io_rename_oldpath
 	case URING_RENAMEAT:
+		if (!HAS(io_rename_oldpath))
+			return 0;
 		*dirfd = GET(int, command, io_rename_old_dfd);
 		*kinds = SNOOP_MODIFY;
 		return GET(void *, command, io_rename_oldpath);
-#endif
-#ifdef OFF_io_unlink_filename
 	case URING_UNLINKAT:
+		if (!HAS(io_unlink_filename))
+			return 0;
 		*dirfd = GET(int, command, io_unlink_dfd);
 		*kinds = SNOOP_MODIFY;
 		return GET(void *, command, io_unlink_filename);
-#endif
-#ifdef OFF_io_mkdir_filename
 	case URING_MKDIRAT:
+		if (!HAS(io_mkdir_filename))
+			return 0;
 		*dirfd = GET(int, command, io_mkdir_dfd);
 		*kinds = SNOOP_CREATE;
 		return GET(void *, command, io_mkdir_filename);
-#endif
-#ifdef OFF_io_link_oldpath
 	case URING_LINKAT:
+		if (!HAS(io_link_oldpath))
+			return 0;
 		*dirfd = GET(int, command, io_link_old_dfd);
 		*kinds = SNOOP_STAT;
 		return GET(void *, command, io_link_oldpath);
-#endif
-#ifdef OFF_io_xattr_filename
 	case URING_SETXATTR:
 	case URING_GETXATTR:
+		if (!HAS(io_xattr_filename))
+			return 0;
 		*kinds = operation == URING_SETXATTR ? SNOOP_MODIFY : SNOOP_STAT;
 		return GET(void *, command, io_xattr_filename);
-#endif
 	}
 	return 0;
 }
@@ -58,24 +57,20 @@ static __always_inline void *uring_name(void *command, __u8 operation, int *dirf
 /* The same of the name that the request makes beside that one. */
 static __always_inline void *uring_second(void *command, __u8 operation, int *dirfd)
 {
-#ifdef OFF_io_rename_oldpath
-	if (operation == URING_RENAMEAT) {
+	if (HAS(io_rename_oldpath) && operation == URING_RENAMEAT) {
 		*dirfd = GET(int, command, io_rename_new_dfd);
 		return GET(void *, command, io_rename_newpath);
 	}
-#endif
-#ifdef OFF_io_link_oldpath
-	if (operation == URING_LINKAT || operation == URING_SYMLINKAT) {
+	if (HAS(io_link_oldpath) && (operation == URING_LINKAT || operation == URING_SYMLINKAT)) {
 		*dirfd = GET(int, command, io_link_new_dfd);
 		return GET(void *, command, io_link_newpath);
 	}
-#endif
 	return 0;
 }
 
 static __always_inline int on_request(void *request)
 {
-	void *task = CURRENT_TASK(), *command = request + OFF_io_kiocb_cmd, *name;
+	void *task = CURRENT_TASK(), *command = AT(request, io_kiocb_cmd), *name;
 	__u8 operation = GET(__u8, request, io_kiocb_opcode);
 	int dirfd = AT_FDCWD_VALUE, more, second;
 	__u32 kinds = SNOOP_CREATE;
@@ -106,6 +101,9 @@ static __always_inline int on_request(void *request)
 
 int snoop_uring(struct bpf_raw_tracepoint_args *ctx)
 {
-	return go_raw(ctx, on_request((void *)ctx->args[SNOOP_URING_ARGUMENT]), TAIL_URING);
+	void *request = 0;
+
+	/* Which argument that is differs; the verifier lets nobody load from a context but at a constant offset. */
+	LOAD_AT(request, PLUS(ctx, SNOOP_URING_ARGUMENT));
+	return go_raw(ctx, on_request(request), TAIL_URING);
 }
-#endif

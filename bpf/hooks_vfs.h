@@ -2,17 +2,17 @@
  * or of an io_uring) led there. Tail calls need the prototype of the function that was hooked, so each has its own. */
 #ifdef SNOOP_ATTACH_VFS
 
-BPF_PROG_ARRAY(tails_open, TAILS);
+MAP_PROG_ARRAY_OF(tails_open, TAILS);
 
 int snoop_admit_open(__u64 *ctx)
 {
-	tails_open.call(ctx, admit_record());
+	TAIL_CALL(ctx, tails_open, admit_record());
 	return 0;
 }
 
 int snoop_walk_open(__u64 *ctx)
 {
-	tails_open.call(ctx, walk_next());
+	TAIL_CALL(ctx, tails_open, walk_next());
 	return 0;
 }
 
@@ -22,17 +22,17 @@ int snoop_emit_open(__u64 *ctx)
 	return 0;
 }
 
-BPF_PROG_ARRAY(tails_lookup, TAILS);
+MAP_PROG_ARRAY_OF(tails_lookup, TAILS);
 
 int snoop_admit_lookup(__u64 *ctx)
 {
-	tails_lookup.call(ctx, admit_record());
+	TAIL_CALL(ctx, tails_lookup, admit_record());
 	return 0;
 }
 
 int snoop_walk_lookup(__u64 *ctx)
 {
-	tails_lookup.call(ctx, walk_next());
+	TAIL_CALL(ctx, tails_lookup, walk_next());
 	return 0;
 }
 
@@ -42,17 +42,17 @@ int snoop_emit_lookup(__u64 *ctx)
 	return 0;
 }
 
-BPF_PROG_ARRAY(tails_create, TAILS);
+MAP_PROG_ARRAY_OF(tails_create, TAILS);
 
 int snoop_admit_create(__u64 *ctx)
 {
-	tails_create.call(ctx, admit_record());
+	TAIL_CALL(ctx, tails_create, admit_record());
 	return 0;
 }
 
 int snoop_walk_create(__u64 *ctx)
 {
-	tails_create.call(ctx, walk_next());
+	TAIL_CALL(ctx, tails_create, walk_next());
 	return 0;
 }
 
@@ -62,17 +62,17 @@ int snoop_emit_create(__u64 *ctx)
 	return 0;
 }
 
-BPF_PROG_ARRAY(tails_list, TAILS);
+MAP_PROG_ARRAY_OF(tails_list, TAILS);
 
 int snoop_admit_list(__u64 *ctx)
 {
-	tails_list.call(ctx, admit_record());
+	TAIL_CALL(ctx, tails_list, admit_record());
 	return 0;
 }
 
 int snoop_walk_list(__u64 *ctx)
 {
-	tails_list.call(ctx, walk_next());
+	TAIL_CALL(ctx, tails_list, walk_next());
 	return 0;
 }
 
@@ -82,17 +82,17 @@ int snoop_emit_list(__u64 *ctx)
 	return 0;
 }
 
-BPF_PROG_ARRAY(tails_map, TAILS);
+MAP_PROG_ARRAY_OF(tails_map, TAILS);
 
 int snoop_admit_map(__u64 *ctx)
 {
-	tails_map.call(ctx, admit_record());
+	TAIL_CALL(ctx, tails_map, admit_record());
 	return 0;
 }
 
 int snoop_walk_map(__u64 *ctx)
 {
-	tails_map.call(ctx, walk_next());
+	TAIL_CALL(ctx, tails_map, walk_next());
 	return 0;
 }
 
@@ -102,17 +102,17 @@ int snoop_emit_map(__u64 *ctx)
 	return 0;
 }
 
-BPF_PROG_ARRAY(tails_remove, TAILS);
+MAP_PROG_ARRAY_OF(tails_remove, TAILS);
 
 int snoop_admit_remove(__u64 *ctx)
 {
-	tails_remove.call(ctx, admit_record());
+	TAIL_CALL(ctx, tails_remove, admit_record());
 	return 0;
 }
 
 int snoop_walk_remove(__u64 *ctx)
 {
-	tails_remove.call(ctx, walk_next());
+	TAIL_CALL(ctx, tails_remove, walk_next());
 	return 0;
 }
 
@@ -122,17 +122,17 @@ int snoop_emit_remove(__u64 *ctx)
 	return 0;
 }
 
-BPF_PROG_ARRAY(tails_rename, TAILS);
+MAP_PROG_ARRAY_OF(tails_rename, TAILS);
 
 int snoop_admit_rename(__u64 *ctx)
 {
-	tails_rename.call(ctx, admit_record());
+	TAIL_CALL(ctx, tails_rename, admit_record());
 	return 0;
 }
 
 int snoop_walk_rename(__u64 *ctx)
 {
-	tails_rename.call(ctx, walk_next());
+	TAIL_CALL(ctx, tails_rename, walk_next());
 	return 0;
 }
 
@@ -192,7 +192,7 @@ static __always_inline int on_open(int dfd, void *filename, void *how, void *fil
 int snoop_vfs_open(__u64 *ctx)
 {
 	if (on_open(ctx[0], (void *)ctx[1], (void *)ctx[2], (void *)ctx[3]))
-		tails_open.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_open, TAIL_ADMIT);
 	return 0;
 }
 
@@ -245,7 +245,7 @@ static __always_inline int on_lookup(int dfd, void *filename, void *path, void *
 int snoop_vfs_lookup(__u64 *ctx)
 {
 	if (on_lookup(ctx[0], (void *)ctx[1], (void *)ctx[3], (void *)ctx[4], ctx[5]))
-		tails_lookup.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_lookup, TAIL_ADMIT);
 	return 0;
 }
 
@@ -267,7 +267,7 @@ static __always_inline int on_create(int dfd, void *filename, void *dentry)
 int snoop_vfs_create(__u64 *ctx)
 {
 	if (on_create(ctx[0], (void *)ctx[1], (void *)ctx[4]))
-		tails_create.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_create, TAIL_ADMIT);
 	return 0;
 }
 
@@ -316,7 +316,7 @@ int snoop_vfs_list(__u64 *ctx)
 
 	if ((int)ctx[2] >= 0 && on_object(SCRATCH_LIST, SNOOP_LIST, GET(void *, file, file_f_path_mnt),
 					  GET(void *, file, file_f_path_dentry), ASK_NOBODY))
-		tails_list.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_list, TAIL_ADMIT);
 	return 0;
 }
 
@@ -326,7 +326,7 @@ int snoop_vfs_map(__u64 *ctx)
 
 	if (file && !(int)ctx[3] && on_object(SCRATCH_MAP, SNOOP_MAP, GET(void *, file, file_f_path_mnt),
 					      GET(void *, file, file_f_path_dentry), ASK_NOBODY))
-		tails_map.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_map, TAIL_ADMIT);
 	return 0;
 }
 
@@ -336,7 +336,7 @@ int snoop_vfs_unlink(__u64 *ctx)
 	void *directory = (void *)ctx[0];
 
 	if (on_object(SCRATCH_UNLINK, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
-		tails_remove.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_remove, TAIL_ADMIT);
 	return 0;
 }
 
@@ -345,7 +345,7 @@ int snoop_vfs_rmdir(__u64 *ctx)
 	void *directory = (void *)ctx[0];
 
 	if (on_object(SCRATCH_RMDIR, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
-		tails_remove.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_remove, TAIL_ADMIT);
 	return 0;
 }
 
@@ -354,7 +354,7 @@ int snoop_vfs_rename(__u64 *ctx)
 	void *directory = (void *)ctx[0];
 
 	if (on_object(SCRATCH_RENAME, SNOOP_MODIFY, GET(void *, directory, path_mnt), (void *)ctx[1], ASK_FIRST))
-		tails_rename.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_rename, TAIL_ADMIT);
 	return 0;
 }
 
@@ -364,7 +364,7 @@ int snoop_vfs_renamed(__u64 *ctx)
 	void *directory = (void *)ctx[2];
 
 	if (on_object(SCRATCH_RENAMED, SNOOP_CREATE, GET(void *, directory, path_mnt), (void *)ctx[3], ASK_SECOND))
-		tails_rename.call(ctx, TAIL_ADMIT);
+		TAIL_CALL(ctx, tails_rename, TAIL_ADMIT);
 	return 0;
 }
 

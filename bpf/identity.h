@@ -7,7 +7,7 @@ static __always_inline void *cgroup_of(void *task, __u32 hierarchy)
 
 	if (!hierarchy)
 		return GET(void *, set, css_set_dfl_cgrp);
-	LOAD_AT(state, set + OFF_css_set_subsys + ((hierarchy - 1) & 31) * sizeof(void *));
+	LOAD_AT(state, AT(set, css_set_subsys) + ((hierarchy - 1) & 31) * sizeof(void *));
 	return state ? GET(void *, state, cgroup_subsys_state_cgroup) : 0;
 }
 
@@ -21,20 +21,18 @@ static __always_inline __u64 id_of(void *cgroup)
 /* ID of the cgroup's ancestor at a depth; its own at its own depth, 0 below that. */
 static __always_inline __u64 ancestor_of(void *cgroup, __u32 level)
 {
+	void *ancestor = 0;
+	__u64 id = 0;
+
 	level &= 63;
 	if (!cgroup || GET(__u32, cgroup, cgroup_level) < level)
 		return 0;
-#ifdef OFF_cgroup_ancestors
-	void *ancestor = 0;
-
-	LOAD_AT(ancestor, cgroup + OFF_cgroup_ancestors + level * sizeof(void *));
-	return id_of(ancestor);
-#else
-	__u64 id = 0;
-
-	LOAD_AT(id, cgroup + OFF_cgroup_ancestor_ids + level * sizeof(id));
+	if (HAS(cgroup_ancestors)) {
+		LOAD_AT(ancestor, AT(cgroup, cgroup_ancestors) + level * sizeof(ancestor));
+		return id_of(ancestor);
+	}
+	LOAD_AT(id, AT(cgroup, cgroup_ancestor_ids) + level * sizeof(id));
 	return id;
-#endif
 }
 
 /* Find out the traced cgroup that a task lives below, and its container: the target's child on the way down, or the
@@ -51,7 +49,7 @@ static __always_inline void find_out(void *task, struct snoop_config *config, st
 		if (i >= config->count)
 			break;
 		id = ancestor_of(cgroup, config->levels[i]);
-		target = id ? targets.lookup(&id) : 0;
+		target = id ? LOOKUP(targets, &id) : 0;
 		if (!target)
 			continue;
 		leaf->target = id;
@@ -72,19 +70,19 @@ static __always_inline int find_leaf(void *task, int current, struct snoop_leaf 
 	int zero = 0;
 	__u64 id;
 
-	config = configs.lookup(&zero);
+	config = LOOKUP(configs, &zero);
 	if (!config)
 		return 0;
 	if (current && !config->hierarchy)
 		id = bpf_get_current_cgroup_id();
 	else
 		id = id_of(cgroup_of(task, config->hierarchy));
-	known = leaves.lookup(&id);
+	known = LOOKUP(leaves, &id);
 	if (known && known->generation == config->generation) {
 		*leaf = *known;
 	} else {
 		find_out(task, config, leaf);
-		leaves.update(&id, leaf);
+		UPDATE(leaves, &id, leaf);
 	}
 	return leaf->container != 0;
 }
@@ -113,7 +111,7 @@ static __always_inline void *executable_of(void *task, struct executable_key *ke
 
 static __always_inline void *mount_of(void *vfsmount)
 {
-	return vfsmount - OFF_mount_mnt;
+	return MINUS(vfsmount, OFF_mount_mnt);
 }
 
 static __always_inline void *mount_namespace_of(void *task)
@@ -151,7 +149,7 @@ static __always_inline int counts(struct snoop_target *target, __u64 id, void *t
 	mnt = GET(void *, file, file_f_path_mnt);
 	if (GET(void *, mount_of(mnt), mount_mnt_ns) == mount_namespace_of(task))
 		return 1;
-	return begun.lookup(&key) != 0;
+	return LOOKUP(begun, &key) != 0;
 }
 
 /* At exec: from here on this executable counts, unless a runtime runs it outside of any container. */
@@ -171,5 +169,5 @@ static __always_inline void note_exec(struct snoop_target *target, __u64 id, voi
 	if (!target->whole && is_runtimes(target, task))
 		return;
 	if (executable_of(task, &key))
-		begun.update(&key, &yes);
+		UPDATE(begun, &key, &yes);
 }

@@ -1,33 +1,37 @@
-/* Reading kernel memory. Offsets come from the running kernel's BTF: snoop_agent/kernel.py writes them into
- * snoop_offsets.h as OFF_<struct>_<member>, so no kernel type is spelled out here and none can be laid out wrong. */
+/* Reading kernel memory. Where a member lies, and all else that differs from kernel to kernel, is a hole: a number that
+ * snoop_agent/loader.py puts in place of HOLE_... when it loads the programs, from the running kernel's BTF. So no kernel
+ * type is spelled out here, none can be laid out wrong, and one compiled object does for all kernels. The compiler
+ * must not calculate with the number that stands for a hole meanwhile: it is a text, which the assembler alone reads. */
+
+/* The value of a hole. The verifier knows it, and does not look at what follows from another one. */
+#define HOLE(hole) ({ __u64 __value; asm("%0 = " hole : "=r"(__value)); __value; })
+#define PLUS(from, hole) ({ __u64 __sum = (__u64)(from); asm("%0 += " hole : "+r"(__sum)); (void *)__sum; })
+#define MINUS(from, hole) ({ __u64 __sum = (__u64)(from); asm("%0 -= " hole : "+r"(__sum)); (void *)__sum; })
+/* A member: where it lies, its bytes, and whether this kernel has it. */
+#define AT(from, member) PLUS(from, OFF_##member)
+#define SIZE(member) HOLE(SIZE_##member)
+#define HAS(member) HOLE(HAS_##member)
 
 /* Read the member of the object that `from` points to. */
-#define LOAD(to, from, member) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(from) + OFF_##member)
+#define LOAD(to, from, member) bpf_probe_read_kernel(&(to), sizeof(to), AT(from, member))
 #define LOAD_AT(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(address))
 /* The same as an expression, zero if unreadable. */
 #define GET(type, from, member) ({ type __value = 0; LOAD(__value, from, member); __value; })
 
-/* Several members of one object in one go: they lie in the SPAN_SIZE_<struct> bytes from SPAN_<struct> on. */
-#define LOAD_SPAN(to, from, object) bpf_probe_read_kernel(to, SPAN_SIZE_##object, (void *)(from) + SPAN_##object)
-#define IN_SPAN(type, span, object, member) (*(type *)((span) + OFF_##object##_##member - SPAN_##object))
+/* Several members of one object in one go: they lie in SPAN_SIZE_<struct> bytes, SPAN_MAX at most, from SPAN_<struct> on. */
+#define LOAD_SPAN(to, from, object) bpf_probe_read_kernel(to, HOLE(SPAN_SIZE_##object), PLUS(from, SPAN_##object))
+#define IN_SPAN(type, span, object, member) (*(type *)PLUS(span, IN_SPAN_##object##_##member))
 
 /* Where the verifier knows the type of a pointer (SNOOP_TYPED) its members are plain loads: the current task, its
  * registers, and what it points to by members. */
 #ifdef SNOOP_TYPED
 #define CURRENT_TASK() ((void *)bpf_get_current_task_btf())
 #define MEMBER(type, from, member) __MEMBER(type, from, member)
-#define __MEMBER(type, from, member) (*(type *)((void *)(from) + OFF_##member))
+#define __MEMBER(type, from, member) (*(type *)AT(from, member))
 #else
 #define CURRENT_TASK() ((void *)bpf_get_current_task())
 #define MEMBER(type, from, member) GET(type, from, member)
 #endif
-
-/* Helpers on a map that was found in another one. */
-#define MAP_LOOKUP(map, key) (((void *(*)(void *, void *))BPF_FUNC_map_lookup_elem)(map, key))
-#define MAP_UPDATE(map, key, value) \
-	(((long (*)(void *, void *, void *, __u64))BPF_FUNC_map_update_elem)(map, key, value, 0))
-#define RING_OUTPUT(map, data, size) \
-	(((long (*)(void *, void *, __u64, __u64))BPF_FUNC_ringbuf_output)(map, data, size, 0))
 
 #define SB_NOUSER (1U << 31)
 #define FMODE_CREATED 0x100000
@@ -62,9 +66,7 @@ static __always_inline int is_error_pointer(const void *pointer)
 /* The text of a struct filename; since 7.x it is always part of it. */
 static __always_inline void *text_of(void *filename)
 {
-#ifdef OFF_filename_name
-	return GET(void *, filename, filename_name);
-#else
-	return filename + OFF_filename_iname;
-#endif
+	if (HAS(filename_name))
+		return GET(void *, filename, filename_name);
+	return AT(filename, filename_iname);
 }

@@ -4,18 +4,18 @@
 
 /* What a pod's agent makes for itself, and pays for: its ring, the objects seen, counters by container. These are their
  * shapes, and what an agent that shares nothing uses. */
-BPF_RINGBUF_OUTPUT(ring, SNOOP_RING_PAGES);
-BPF_ARRAY(seen, struct snoop_bucket, SNOOP_BUCKETS);
-BPF_F_TABLE("percpu_hash", __u64, struct snoop_counters, counters, SNOOP_CONTAINERS, 0);
-BPF_ARRAY_OF_MAPS(rings, "ring", SNOOP_TARGETS);
-BPF_ARRAY_OF_MAPS(seens, "seen", SNOOP_TARGETS);
-BPF_ARRAY_OF_MAPS(countings, "counters", SNOOP_TARGETS);
+MAP_RINGBUF_OF(ring, SNOOP_RING_BYTES);
+MAP_ARRAY_OF(seen, struct snoop_bucket, SNOOP_BUCKETS);
+MAP(counters, PERCPU_HASH, __u64, struct snoop_counters, SNOOP_CONTAINERS);
+MAP_ARRAY_OF_MAPS(rings, ring, SNOOP_TARGETS);
+MAP_ARRAY_OF_MAPS(seens, seen, SNOOP_TARGETS);
+MAP_ARRAY_OF_MAPS(countings, counters, SNOOP_TARGETS);
 /* Containers told, and to which run of the agent. */
-BPF_F_TABLE("lru_hash", __u64, __u64, announced, 1024, 0);
+MAP(announced, LRU_HASH, __u64, __u64, 1024);
 
 static __always_inline struct snoop_counters *counters_of(__u32 slot, __u64 container)
 {
-	void *counting = countings.lookup(&slot);
+	void *counting = LOOKUP(countings, &slot);
 	struct snoop_counters *found, none = {};
 
 	if (!counting)
@@ -31,8 +31,8 @@ static __always_inline struct snoop_counters *counters_of(__u32 slot, __u64 cont
 
 static __always_inline struct snoop_bucket *bucket_of(__u32 slot, __u64 fingerprint)
 {
-	__u32 index = fingerprint >> 40 & (SNOOP_BUCKETS - 1);
-	void *objects = seens.lookup(&slot);
+	__u32 index = fingerprint >> 40 & HOLE(SNOOP_BUCKET_MASK);
+	void *objects = LOOKUP(seens, &slot);
 
 	return objects ? MAP_LOOKUP(objects, &index) : 0;
 }
@@ -146,7 +146,7 @@ static __always_inline void announce(struct scratch *e, void *told, __u64 epoch)
 	int within = 0, zero = 0;
 	void *cgroup, *kn;
 
-	config = configs.lookup(&zero);
+	config = LOOKUP(configs, &zero);
 	if (!config)
 		return;
 	cgroup = cgroup_of(e->task, config->hierarchy);
@@ -179,7 +179,7 @@ static __always_inline void announce(struct scratch *e, void *told, __u64 epoch)
 	}
 	e->record.lengths[SNOOP_ASKED] = *used;
 	if (!RING_OUTPUT(told, &e->record, sizeof(e->record) + (e->used & SNOOP_DATA_MASK)))
-		announced.update(&container, &epoch);
+		UPDATE(announced, &container, &epoch);
 }
 
 /* Write the record out. The hook's next stage, or 0. */
@@ -189,7 +189,7 @@ static __always_inline int emit(struct scratch *e)
 	__u64 container = e->record.container, *known;
 	struct snoop_counters *count = counters_of(slot, container);
 	struct snoop_target *target = target_of(e);
-	void *told = rings.lookup(&slot);
+	void *told = LOOKUP(rings, &slot);
 
 	if (told && target) {
 		if (RING_OUTPUT(told, &e->record, size)) {
@@ -200,7 +200,7 @@ static __always_inline int emit(struct scratch *e)
 		mark_seen(e);
 		if (count)
 			count->records++;
-		known = announced.lookup(&container);
+		known = LOOKUP(announced, &container);
 		if (!known || *known != target->epoch)
 			announce(e, told, target->epoch);
 	}
@@ -225,13 +225,13 @@ static __always_inline int admit_record(void)
 }
 
 /* Tail calls fail only where the kernel's limit of them is reached; then the record is lost, and that is told. */
-BPF_PERCPU_ARRAY(failures, __u64, 1);
+MAP_PERCPU_ARRAY_OF(failures, __u64, 1);
 
 static __always_inline int fail(void)
 {
 	struct scratch *e = handed_on();
 	int zero = 0;
-	__u64 *count = failures.lookup(&zero);
+	__u64 *count = LOOKUP(failures, &zero);
 
 	/* Or this thread's next call would be taken for this one's next stage. */
 	if (e)

@@ -43,7 +43,7 @@ static __always_inline enum step cursor_step(volatile struct cursor *at, struct 
 	void *dentry = at->dentry, *mount = at->mount, *parent;
 
 	if (target->root_dentry && (__u64)dentry == target->root_dentry &&
-	    (__u64)mount + OFF_mount_mnt == target->root_mnt)
+	    (__u64)AT(mount, mount_mnt) == target->root_mnt)
 		return STEP_TOP;
 	if (dentry == at->root) {
 		parent = GET(void *, mount, mount_mnt_parent);

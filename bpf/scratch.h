@@ -44,17 +44,17 @@ struct scratch {
 	__u32 told;     /* arguments of a `#!` chain so far */
 	__u32 names;    /* between the base and where its walk stands */
 	__u64 argument; /* the next one's address */
-	__u8 file[SPAN_SIZE_file] __attribute__((aligned(8)));
-	__u8 dentry[SPAN_SIZE_dentry] __attribute__((aligned(8)));
+	__u8 file[SPAN_MAX] __attribute__((aligned(8)));
+	__u8 dentry[SPAN_MAX] __attribute__((aligned(8)));
 	struct snoop_record record; /* this and data are what leaves the kernel */
 	char data[SNOOP_DATA_MASK + 1 + SNOOP_SEGMENT_MAX];
 };
 
-BPF_PERCPU_ARRAY(scratches, struct scratch, SCRATCHES);
+MAP_PERCPU_ARRAY_OF(scratches, struct scratch, SCRATCHES);
 
 static __always_inline struct scratch *scratch_of(int which)
 {
-	return scratches.lookup(&which);
+	return LOOKUP(scratches, &which);
 }
 
 /* The scratch that this thread's entry program handed on, or 0. */
@@ -64,7 +64,7 @@ static __always_inline struct scratch *handed_on(void)
 
 	for (int i = 0; i < SCRATCHES; i++) {
 		int which = i;
-		struct scratch *e = scratches.lookup(&which);
+		struct scratch *e = LOOKUP(scratches, &which);
 
 		if (e && e->owner == me)
 			return e;
@@ -141,7 +141,7 @@ static __always_inline struct snoop_target *target_of(struct scratch *e)
 {
 	__u64 key = e->target;
 
-	return targets.lookup(&key);
+	return LOOKUP(targets, &key);
 }
 
 /* Read the name that was asked for, from user or kernel memory. 0 if there is none to speak of. */

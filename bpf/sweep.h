@@ -2,7 +2,7 @@
  * BPF_PROG_TEST_RUN, since an iterator sees only its reader's PID namespace. A file that was opened and closed before is
  * not to be seen so. */
 
-BPF_ARRAY(sweeps, struct snoop_sweep, 1);
+MAP_ARRAY_OF(sweeps, struct snoop_sweep, 1);
 
 /* A process whose first thread has ended lives on while others do; kernel threads have no files of their own. */
 static __always_inline int lives(void *task)
@@ -21,7 +21,7 @@ int snoop_sweep(void *ctx)
 	void *task, *next;
 	int zero = 0;
 
-	sweep = sweeps.lookup(&zero);
+	sweep = LOOKUP(sweeps, &zero);
 	if (!sweep)
 		return 0;
 	if (!sweep->first) {
@@ -49,9 +49,9 @@ int snoop_sweep(void *ctx)
 			sweep->count++;
 		}
 		next = GET(void *, task, task_struct_tasks);
-		next -= OFF_task_struct_tasks;
+		next = MINUS(next, OFF_task_struct_tasks);
 		task = next;
-		if ((__u64)task == sweep->first || (__u64)next == (__u64)(0UL - OFF_task_struct_tasks)) {
+		if ((__u64)task == sweep->first || next == MINUS(0, OFF_task_struct_tasks)) {
 			sweep->done = 1;
 			break;
 		}
@@ -72,7 +72,7 @@ int snoop_held(struct bpf_raw_tracepoint_args *ctx)
 	__u32 kinds = SNOOP_HELD;
 	int zero = 0;
 
-	sweep = sweeps.lookup(&zero);
+	sweep = LOOKUP(sweeps, &zero);
 	if (!sweep)
 		return 0;
 	task = (void *)sweep->task;
@@ -124,6 +124,6 @@ int snoop_held(struct bpf_raw_tracepoint_args *ctx)
 	take_object(e, path.mnt, path.dentry);
 	if (!is_new(e))
 		return 0;
-	tails_raw.call(ctx, TAIL_ADMIT);
+	TAIL_CALL(ctx, tails_raw, TAIL_ADMIT);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* The paths of a record, walked into its data: a tail call or two for each. */
 
 /* Of each container: the root directory of its first exec. */
-BPF_F_TABLE("lru_hash", __u64, struct snoop_path, roots, 4096, 0);
+MAP(roots, LRU_HASH, __u64, struct snoop_path, 4096);
 
 /* The root of the image: the target's own, else what the container's first exec had. A process may have changed its. */
 static __always_inline void root_of(struct scratch *e, struct snoop_target *target, struct snoop_path *root)
@@ -15,7 +15,7 @@ static __always_inline void root_of(struct scratch *e, struct snoop_target *targ
 		root->dentry = (void *)target->root_dentry;
 		return;
 	}
-	first = roots.lookup(&container);
+	first = LOOKUP(roots, &container);
 	if (first) {
 		*root = *first;
 		return;
@@ -101,7 +101,7 @@ static __always_inline int is_at_top(struct scratch *e, struct snoop_target *tar
 	void *dentry = at->dentry, *mount = at->mount, *parent;
 
 	if (target->root_dentry && (__u64)dentry == target->root_dentry &&
-	    (__u64)mount + OFF_mount_mnt == target->root_mnt)
+	    (__u64)AT(mount, mount_mnt) == target->root_mnt)
 		return 1;
 	if (dentry != at->root || !mount)
 		return 0;
@@ -138,7 +138,7 @@ static __always_inline int walk_some(struct scratch *e)
 		if (*slot >= SNOOP_STRINGS)
 			return TAIL_EMIT;
 	}
-	for (int i = 0; i < SNOOP_WALK_MAX; i++) {
+	for (int i = 0; i < HOLE(SNOOP_WALK_MAX); i++) {
 		void *named = 0, *name;
 		__u32 length = 0, where;
 		enum step step = cursor_step(at, target, &named);
@@ -165,7 +165,7 @@ static __always_inline int walk_some(struct scratch *e)
 		*used = where + 1;
 	}
 	e->rounds++;
-	if (!done && !full && e->rounds * SNOOP_WALK_MAX < SNOOP_COMPONENTS_MAX)
+	if (!done && !full && e->rounds * HOLE(SNOOP_WALK_MAX) < SNOOP_COMPONENTS_MAX)
 		return TAIL_WALK;
 	walk_end(e, target, done);
 	e->rounds = 0;

@@ -2,7 +2,7 @@
  * from it, and on hybrid hosts a container has no file system to look them up in. And where its runtime lives: above
  * a container's first process stands the runtime's shim or monitor, in the mount namespace that the runtime has. */
 
-BPF_ARRAY(whereabouts, struct snoop_whereabouts, 1);
+MAP_ARRAY_OF(whereabouts, struct snoop_whereabouts, 1);
 
 int snoop_whereabouts(void *ctx)
 {
@@ -10,7 +10,7 @@ int snoop_whereabouts(void *ctx)
 	struct snoop_whereabouts *here;
 	int zero = 0;
 
-	here = whereabouts.lookup(&zero);
+	here = LOOKUP(whereabouts, &zero);
 	if (!here)
 		return 0;
 	cgroup = cgroup_of(task, here->hierarchy);
@@ -53,10 +53,10 @@ int snoop_rmdir(struct bpf_raw_tracepoint_args *ctx)
 	int zero = 0;
 	__u64 id;
 
-	config = configs.lookup(&zero);
+	config = LOOKUP(configs, &zero);
 	if (!config || GET(__u64, cgroup, cgroup_root) != config->root)
 		return 0;
 	id = id_of(cgroup);
-	targets.delete(&id);
+	DELETE(targets, &id);
 	return 0;
 }

@@ -151,9 +151,9 @@ def _address(value: Any) -> int:
     return ctypes.addressof(value)
 
 
-def map_create(kind: int, name: str, key_size: int, value_size: int, entries: int) -> int:
-    """Make a map. `entries`: of a ring buffer its bytes, a power of two of whole pages."""
-    return _bpf(_MAP_CREATE, _Map(kind, key_size, value_size, entries, map_name=name.encode()[:15]))
+def map_create(kind: int, name: str, key_size: int, value_size: int, entries: int, inner: int = 0) -> int:
+    """Make a map. `entries`: of a ring its bytes, a power of two of whole pages. `inner`: one of those it holds."""
+    return _bpf(_MAP_CREATE, _Map(kind, key_size, value_size, entries, inner_map_fd=inner, map_name=name.encode()[:15]))
 
 
 def pin(path: Path, descriptor: int) -> None:

@@ -1,27 +1,24 @@
-"""The short-lived child that compiles and loads the kernel side: `python -m snoop_agent.compiler FD PLAN`.
+"""Compiles the kernel side with BCC: for no kernel in particular, into programs with holes (`objects`, `holes`).
 
-The only code that imports bcc. It writes a tree of stub headers over the running kernel's BTF, compiles, loads, and
-hands the descriptors of maps and programs to the parent (`compilation`).
+`python -m snoop_agent.compiler DIRECTORY` compiles all of it, for an image to bring along. It needs neither privileges
+nor BTF. The only code that imports bcc.
 """
 
-import array
-import contextlib
+import argparse
 import ctypes
-import json
 import os
-import resource
-import socket
+import struct
 import sys
 import tempfile
-from dataclasses import dataclass
+import time
 from pathlib import Path
 from typing import Any
 
 import snoop_bpf
 
-from snoop_agent import bpfsys, kernel, programs, syscalls
-from snoop_agent.plan import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, CONTAINERS, Plan
-from snoop_agent.sources import source
+from snoop_agent import holes, kernel, objects, offsets, syscalls
+from snoop_agent.plan import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, CONTAINERS
+from snoop_agent.sources import checksum, source
 
 _STUBS = (
     "uapi/linux/bpf.h",
@@ -35,13 +32,30 @@ _STUBS = (
     "linux/bpf.h",
     "asm/page.h",
 )
-# TOP_OF_KERNEL_STACK_PADDING is 0 on the x86-64 kernels that lack bpf_task_pt_regs (5.15).
-_THREAD_SIZE, _PT_REGS_SIZE = 16384, 168
 _SYSCALL_NUMBER = {"x86_64": "pt_regs_orig_ax", "aarch64": "pt_regs_syscallno"}
-_TRACEFS = Path("/sys/kernel/tracing")
+_ATTACH = {
+    ATTACH_TRACEPOINT: "SNOOP_ATTACH_TRACEPOINT",
+    ATTACH_RAW: "SNOOP_ATTACH_RAW",
+    ATTACH_VFS: "SNOOP_ATTACH_VFS",
+}
+_SHAPE = "snoop_map_"
+"""What programs are called that tell a map's shape (bpf/maps.h)."""
+_SHAPES = ("SNOOP_RING_BYTES", "SNOOP_BUCKETS", "SNOOP_TARGETS")
+"""Holes in maps' shapes."""
+_SETTINGS = ("SNOOP_BUCKET_MASK", "SNOOP_WALK_MAX", "SNOOP_REGS_ON_STACK", "SNOOP_URING_ARGUMENT")
+"""Holes in programs that are no members of anything."""
 
 
-def write_tree(directory: Path, btf: kernel.Btf, architecture: str) -> None:
+def hole_numbers(architecture: str) -> dict[str, int]:
+    """Tell the number of each hole, by name."""
+    return holes.numbers([*_SHAPES, *_SETTINGS, *offsets.names(architecture)])
+
+
+def _header(architecture: str) -> str:
+    return holes.header(_SHAPES, [*_SETTINGS, *offsets.names(architecture)])
+
+
+def write_tree(directory: Path, architecture: str) -> None:
     """Write the headers that stand in for a kernel tree."""
     include = directory / "include"
     for name in _STUBS:
@@ -50,69 +64,63 @@ def write_tree(directory: Path, btf: kernel.Btf, architecture: str) -> None:
         stub.write_text("")
     kconfig = Path(snoop_bpf.__path__[0], "stubs/kconfig.h").read_text()
     (include / "linux/kconfig.h").write_text(kconfig)
-    (include / "snoop_offsets.h").write_text(kernel.offsets_header(btf, architecture))
+    (include / "snoop_holes.h").write_text(_header(architecture))
 
 
-def cflags(plan: Plan, btf: kernel.Btf, architecture: str) -> list[str]:
-    """Configure the kernel side for `plan` and this kernel."""
+def cflags(attach: str, typed: bool, architecture: str) -> list[str]:
+    """Configure the kernel side. `typed`: for kernels that follow typed pointers (`programs.can_type`)."""
     narrow = syscalls.numbers32(architecture)
     flags: dict[str, int | str] = {
-        "SNOOP_RING_PAGES": plan.ring_pages,
-        "SNOOP_BUCKETS": plan.buckets,
-        "SNOOP_TARGETS": plan.targets,
         "SNOOP_CONTAINERS": CONTAINERS,
-        "SNOOP_WALK_MAX": plan.walk_max,
         "SNOOP_CALLS": max(syscalls.numbers(architecture)) + 1,
         "SNOOP_CALLS32": max(narrow, default=0) + 1,
         "SNOOP_CALLS32_KNOWN": int(bool(narrow)),
         "SNOOP_SYSCALL_NUMBER": _SYSCALL_NUMBER[architecture],
-        {ATTACH_TRACEPOINT: "SNOOP_ATTACH_TRACEPOINT", ATTACH_RAW: "SNOOP_ATTACH_RAW"}.get(
-            plan.attach, "SNOOP_ATTACH_VFS"
-        ): 1,
+        "SPAN_MAX": offsets.SPAN_MAX,
+        _ATTACH[attach]: 1,
     }
-    if not btf.function("bpf_task_pt_regs"):
-        if plan.attach != ATTACH_RAW and architecture != "x86_64":
-            raise kernel.KernelError(f"this kernel is too old for {plan.attach} on this architecture")
-        flags["SNOOP_REGS_ON_STACK"] = f"({_THREAD_SIZE}-{_PT_REGS_SIZE})"
-    if programs.can_type(btf):
+    if typed:
         flags["SNOOP_TYPED"] = 1
-    found = programs.uring_tracepoint(btf)
-    if found is not None:
-        flags["SNOOP_URING"], flags["SNOOP_URING_ARGUMENT"] = 1, found[1]
     # BCC asks for debug information, which takes a fifth of the time and nobody reads.
     # Unrolled loops are no faster to run here, and a fifth slower to compile and verify.
-    return ["-g0", "-fno-unroll-loops", *(f"-D{name}={value}" for name, value in flags.items())]
+    # A hole is a text, with which the compiler is not to calculate.
+    strict = ["-Werror=int-conversion", "-Werror=string-plus-int", "-Werror=pointer-integer-compare"]
+    return ["-g0", "-fno-unroll-loops", *strict, *(f"-D{name}={value}" for name, value in flags.items())]
 
 
-@dataclass(slots=True)
-class Asked:
-    """What compiling asks of BTF: taken from it at once, so that its tens of megabytes go before LLVM takes its own."""
-
-    tree: str
-    flags: list[str]
-    functions: dict[str, int]
-    lacking: list[str]
-    uring: str
+def name_of(attach: str, typed: bool) -> str:
+    """Name what compiling gives, after all that it depends on."""
+    architecture = kernel.machine()
+    text = "\n".join([source(), _header(architecture), *cflags(attach, typed, architecture)])
+    return f"{architecture}-{attach}{'-typed' if typed else ''}-{checksum(text)}"
 
 
-def ask_kernel(plan: Plan, tree: str) -> Asked:
-    """Look up what compiling needs, and write the headers into `tree`. KernelError if this kernel will not do."""
-    btf, architecture = kernel.Btf.of_running_kernel(), kernel.machine()
-    lacking = programs.lacking(btf, _symbols()) if plan.attach == ATTACH_VFS else []
-    if lacking and plan.strict:
-        raise kernel.KernelError(f"this kernel lacks {', '.join(lacking)}")
-    if plan.attach == ATTACH_VFS and not programs.can_fexit(btf):
-        raise kernel.KernelError("the kernel refuses fexit programs")
-    found = programs.uring_tracepoint(btf) if plan.attach != ATTACH_VFS else None
-    write_tree(Path(tree), btf, architecture)
-    flags = cflags(plan, btf, architecture)
-    return Asked(tree, flags, programs.hooked(btf), lacking, found[0] if found else "")
+def compile_text(text: str, flags: list[str]) -> objects.Compiled:
+    """Compile. KernelError if BCC is not there, or will not."""
+    with tempfile.TemporaryDirectory(prefix="snoop-headers-") as tree:
+        write_tree(Path(tree), kernel.machine())
+        # BCC reads the variable when it is loaded.
+        os.environ["BCC_KERNEL_SOURCE"] = tree
+        bcc = _bcc()
+        try:
+            module = bcc.BPF(text=text, cflags=flags)
+        except Exception as error:  # bcc raises nothing more precise
+            raise kernel.KernelError(f"BCC could not compile the kernel side: {error}") from error
+    programs, shapes = {}, {}
+    for index in range(bcc.lib.bpf_num_functions(module.module)):
+        label = bcc.lib.bpf_function_name(module.module, index).decode()
+        start = bcc.lib.bpf_function_start(module.module, label.encode())
+        code = ctypes.string_at(start, bcc.lib.bpf_function_size(module.module, label.encode()))
+        if label.startswith(_SHAPE):
+            shapes[label.removeprefix(_SHAPE)] = _shape(code)
+        else:
+            for _ in holes.find(code):
+                pass  # all of them can be filled
+            programs[label] = code
+    return objects.Compiled(programs, shapes)
 
 
-def load(plan: Plan, asked: Asked, text: str) -> tuple[dict[str, int], dict[str, int], Any]:
-    """Compile `text` and load its programs: maps, programs, and what must live as long as they are wanted here."""
-    # BCC reads the variable when it is loaded.
-    os.environ["BCC_KERNEL_SOURCE"] = asked.tree
+def _bcc() -> Any:
     try:
         import bcc
     except ImportError as error:
@@ -123,87 +131,37 @@ def load(plan: Plan, asked: Asked, text: str) -> tuple[dict[str, int], dict[str,
         raise kernel.KernelError(
             "the Python package `bcc` found here is not BCC (PyPI's is another one): apt-get install python3-bpfcc"
         )
-    try:
-        module = bcc.BPF(text=text, cflags=asked.flags)
-    except Exception as error:  # bcc raises nothing more precise
-        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-        if kernel.version() < (5, 11) and limit != resource.RLIM_INFINITY:
-            raise kernel.KernelError(
-                f"kernels before 5.11 count BPF maps as locked memory, of which this process may have only "
-                f"{limit >> 10} KiB: raise the limit, or grant CAP_SYS_RESOURCE"
-            ) from error
-        raise kernel.KernelError(f"BCC could not compile the kernel side: {error}") from error
-    # BCC would raise the limit as it makes maps, and kernels before 5.11 count programs too.
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    loaded = {}
-    for index in range(bcc.lib.bpf_num_functions(module.module)):
-        label = bcc.lib.bpf_function_name(module.module, index).decode()
-        start = bcc.lib.bpf_function_start(module.module, label.encode())
-        size = bcc.lib.bpf_function_size(module.module, label.encode())
-        shape = programs.shape(label, plan.attach, asked.functions)
-        if shape is None:
-            continue
-        try:
-            loaded[label] = bpfsys.load_program(ctypes.string_at(start, size), label, *shape)
-        except OSError as error:
-            raise kernel.KernelError(f"the kernel refused program {label}: {error.strerror}") from error
-    bcc.lib.bpf_table_name.restype = ctypes.c_char_p  # BCC leaves it at int
-    count = bcc.lib.bpf_num_tables(module.module)
-    names = [bcc.lib.bpf_table_name(module.module, index).decode() for index in range(count)]
-    maps = {label: bcc.lib.bpf_table_fd(module.module, label.encode()) for label in names}
-    return maps, loaded, module
+    return bcc
 
 
-def _tracepoint_ids(plan: Plan) -> dict[str, int]:
-    """Read the numbers of the exit tracepoints. Where tracefs is not mounted, mount it for this process alone."""
-    if plan.attach != ATTACH_TRACEPOINT:
-        return {}
-    if not (_TRACEFS / "events").is_dir():
-        with contextlib.suppress(OSError):
-            kernel.mount_tracefs_privately(_TRACEFS)
-    found = {}
-    for call in syscalls.CALLS:
-        label = call.exit_tracepoint
-        with contextlib.suppress(OSError, ValueError):
-            found[label] = int((_TRACEFS / "events/syscalls" / label / "id").read_text())
-    return found
+def _shape(code: bytes) -> objects.Shape:
+    """Read the numbers that such a program holds: it moves one after another into a register."""
+    told = [number for operation, _, _, number in struct.iter_unpack("<BBhi", code) if operation == 0xB7]
+    return objects.Shape(*told[:6])
 
 
-def _symbols() -> bytes:
-    try:
-        return Path("/proc/kallsyms").read_bytes()
-    except OSError:
-        return b""
+def compiled(attach: str, typed: bool) -> objects.Compiled:
+    """Compile the kernel side."""
+    return compile_text(source(), cflags(attach, typed, kernel.machine()))
 
 
-def main(arguments: list[str]) -> int:
-    """Serve as the child: `arguments` are the socket's descriptor and the plan as JSON."""
-    theirs = socket.socket(fileno=int(arguments[0]))
-    plan = Plan(**json.loads(arguments[1]))
-    try:
-        tracepoints = _tracepoint_ids(plan)
-        if plan.attach == ATTACH_TRACEPOINT and not tracepoints:
-            raise kernel.KernelError(f"the syscall tracepoints cannot be read below {_TRACEFS}")
-        with tempfile.TemporaryDirectory(prefix="snoop-headers-") as tree:
-            asked = ask_kernel(plan, tree)
-            maps, loaded, keep = load(plan, asked, source())
-    except kernel.KernelError as error:
-        theirs.send(json.dumps({"error": str(error)}).encode())
-        return 1
-    answer = {
-        "maps": list(maps),
-        "programs": list(loaded),
-        "tracepoints": tracepoints,
-        "lacking": asked.lacking,
-        "uring": asked.uring,
-    }
-    descriptors = array.array("i", [*maps.values(), *loaded.values()])
-    theirs.sendmsg([json.dumps(answer).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-    # Leave without BCC's own clean-up, which takes tens of milliseconds; the parent holds the descriptors now.
-    del keep
-    os._exit(0)
+def main(arguments: list[str] | None = None) -> int:
+    """Compile everything into a directory, but for what the cache has."""
+    parser = argparse.ArgumentParser(prog="python -m snoop_agent.compiler", description=main.__doc__)
+    parser.add_argument("directory", type=Path)
+    directory = parser.parse_args(arguments).directory
+    for attach in _ATTACH:
+        for typed in (True, False):
+            began = time.monotonic()
+            try:
+                name = name_of(attach, typed)
+                objects.keep(name, objects.read(name) or compiled(attach, typed), directory)
+            except (kernel.KernelError, OSError, holes.HoleError) as error:
+                print(f"snoop_agent.compiler: {error}", file=sys.stderr)
+                return 1
+            print(f"{directory / name}: {time.monotonic() - began:.1f} s")
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

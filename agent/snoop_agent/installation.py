@@ -5,6 +5,7 @@ It is one agent's alone, or a node's (`sharing`), and traces nothing before an a
 
 import ctypes
 import errno
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from snoop_agent import bpfsys, kernel, programs, syscalls, wire
 from snoop_agent.plan import ATTACH_RAW, ATTACH_VFS, Plan
 
 if TYPE_CHECKING:
-    from snoop_agent.compilation import Loaded
+    from snoop_agent.loading import Loaded
+
+LOG = logging.getLogger(__name__)
 
 _CROWDED = "another 63 tracing programs already sit on tracepoint {name}; end one of them, or use raw_tp"
 
@@ -43,9 +46,11 @@ class Installation:
 def install(plan: Plan, scratch: Path | None = None, *, lasting: bool = False) -> Installation:
     """Compile, load and attach. `lasting`: attachments can be pinned. KernelError says what went wrong."""
     # Only here: who joins what a node has loaded needs none of it.
-    from snoop_agent.compilation import compile_programs
+    from snoop_agent.loading import load_programs
 
-    loaded = compile_programs(plan, scratch)
+    loaded = load_programs(plan, scratch)
+    if loaded.compiled:
+        LOG.info("compiled the kernel side for %s: nothing here had been compiled from this source", plan.attach)
     made = Installation(plan.attach, loaded.maps, loaded.programs)
     try:
         _fill(loaded, plan)

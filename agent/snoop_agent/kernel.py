@@ -17,106 +17,7 @@ from pathlib import Path
 
 BTF_PATH = Path(os.environ.get("SNOOP_BTF") or "/sys/kernel/btf/vmlinux")
 """The kernel's types. SNOOP_BTF names another file: a kernel that carries none can be described by one."""
-
-# Every member that bpf/*.h reads. `a.b` reaches into an embedded struct or union.
-MEMBERS: dict[str, tuple[str, ...]] = {
-    "task_struct": (
-        "mm",
-        "fs",
-        "files",
-        "nsproxy",
-        "real_parent",
-        "group_leader",
-        "tasks",
-        "flags",
-        "comm",
-        "signal",
-        "tgid",
-        "cgroups",
-        "stack",
-    ),
-    "signal_struct": ("live",),
-    "mm_struct": ("exe_file", "saved_auxv", "arg_start"),
-    "fs_struct": ("root.mnt", "root.dentry", "pwd.mnt", "pwd.dentry"),
-    "files_struct": ("fdt",),
-    "fdtable": ("fd", "max_fds"),
-    "file": ("f_path.mnt", "f_path.dentry", "f_inode", "f_mode"),
-    "dentry": ("d_parent", "d_name", "d_name.name", "d_name.len", "d_inode", "d_sb", "d_hash.pprev"),
-    "inode": ("i_ino", "i_sb", "i_mode"),
-    "super_block": ("s_dev", "s_flags"),
-    "mount": ("mnt", "mnt.mnt_root", "mnt_parent", "mnt_mountpoint", "mnt_ns", "mnt_id"),
-    "nsproxy": ("mnt_ns",),
-    "css_set": ("dfl_cgrp", "subsys"),
-    "cgroup_subsys_state": ("cgroup",),
-    "cgroup": ("kn", "level", "root"),
-    "kernfs_node": ("id", "name"),
-    "linux_binprm": ("filename", "fdpath", "interp", "file", "buf"),
-    "vm_area_struct": ("vm_start", "vm_end", "vm_file"),
-}
-# Members that a kernel may lack or name otherwise: (owner, name that bpf/*.h uses, candidates, required).
-ALTERNATIVES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
-    ("kernfs_node", "parent", ("parent", "__parent"), True),
-    ("mm_struct", "mm_mt_ma_root", ("mm_mt.ma_root",), False),
-    ("mm_struct", "mmap", ("mmap",), False),
-    ("vm_area_struct", "vm_next", ("vm_next",), False),
-    ("backing_file", "user_path", ("user_path",), False),
-    ("path", "mnt", ("mnt",), True),
-    ("path", "dentry", ("dentry",), True),
-    ("maple_range_64", "pivot", ("pivot",), False),
-    ("maple_range_64", "slot", ("slot",), False),
-    ("maple_arange_64", "pivot", ("pivot",), False),
-    ("maple_arange_64", "slot", ("slot",), False),
-    ("cgroup", "ancestors", ("ancestors",), False),
-    ("cgroup", "ancestor_ids", ("ancestor_ids",), False),
-    ("filename", "name", ("name",), False),
-    ("filename", "iname", ("iname",), True),
-    ("open_flags", "open_flag", ("open_flag",), True),
-    ("open_flags", "lookup_flags", ("lookup_flags",), True),
-    ("io_kiocb", "opcode", ("opcode",), False),
-    ("io_kiocb", "cmd", ("cmd",), False),
-    ("io_open", "dfd", ("dfd",), False),
-    ("io_open", "filename", ("filename",), False),
-    ("io_open", "how_flags", ("how.flags",), False),
-    ("io_statx", "dfd", ("dfd",), False),
-    ("io_statx", "filename", ("filename",), False),
-    ("io_rename", "old_dfd", ("old_dfd",), False),
-    ("io_rename", "oldpath", ("oldpath",), False),
-    ("io_rename", "new_dfd", ("new_dfd",), False),
-    ("io_rename", "newpath", ("newpath",), False),
-    ("io_unlink", "dfd", ("dfd",), False),
-    ("io_unlink", "filename", ("filename",), False),
-    ("io_mkdir", "dfd", ("dfd",), False),
-    ("io_mkdir", "filename", ("filename",), False),
-    ("io_link", "old_dfd", ("old_dfd",), False),
-    ("io_link", "oldpath", ("oldpath",), False),
-    ("io_link", "new_dfd", ("new_dfd",), False),
-    ("io_link", "newpath", ("newpath",), False),
-    ("io_xattr", "filename", ("filename",), False),
-)
-# Kernels have one or the other of these.
-EITHER = (
-    (("cgroup", "ancestors"), ("cgroup", "ancestor_ids")),
-    (("filename", "name"), ("filename", "iname")),
-    (
-        ("mm_struct", "mm_mt.ma_root"),
-        ("mm_struct", "mmap"),
-    ),
-)
-# Read in one go: of these structs, all that lies between the first and the last of these members.
-SPANS: dict[str, tuple[str, ...]] = {
-    "file": ("f_path.mnt", "f_path.dentry", "f_mode"),
-    "dentry": ("d_parent", "d_name", "d_inode"),
-}
-ARCHITECTURE_MEMBERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "x86_64": {
-        "pt_regs": ("di", "si", "dx", "r10", "r8", "orig_ax", "bx", "cx"),
-        "task_struct": ("thread_info.status",),
-    },
-    "aarch64": {
-        "pt_regs": ("regs", "orig_x0", "syscallno"),
-        "task_struct": ("thread_info.flags",),
-    },
-}
+ARCHITECTURES = ("x86_64", "aarch64")
 
 _KIND_POINTER, _KIND_ARRAY, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 2, 3, 4, 5, 6, 8
 _KIND_FUNC, _KIND_PROTO, _KIND_LAST = 12, 13, 19
@@ -287,41 +188,9 @@ class Btf:
 def machine() -> str:
     """Name the CPU architecture. KernelError if Snoop has no table for it."""
     found = platform.machine()
-    if found not in ARCHITECTURE_MEMBERS:
+    if found not in ARCHITECTURES:
         raise KernelError(f"architecture {found} is not supported (x86_64 and aarch64 are)")
     return found
-
-
-def offsets_header(btf: Btf, architecture: str) -> str:
-    """Write snoop_offsets.h: an OFF_ (and SIZE_) macro for each member that the kernel side reads."""
-    lines = ["/* Offsets of the running kernel, from its BTF. */", "#pragma once"]
-    for owner, members in [*MEMBERS.items(), *ARCHITECTURE_MEMBERS[architecture].items()]:
-        for path in members:
-            found = btf.member(owner, path)
-            if found is None:
-                raise KernelError(f"this kernel has no {owner}.{path}, which Snoop reads; please report its version")
-            lines += _macros(f"{owner}_{path.replace('.', '_')}", found)
-    for owner, name, candidates, required in ALTERNATIVES:
-        options = [member for path in candidates if (member := btf.member(owner, path)) is not None]
-        if options:
-            lines += _macros(f"{owner}_{name}", options[0])
-        elif required:
-            raise KernelError(f"this kernel has none of {owner}.{{{','.join(candidates)}}}; please report its version")
-    for owner, members in SPANS.items():
-        parts = [member for path in members if (member := btf.member(owner, path)) is not None]
-        low = min(part.offset for part in parts)
-        # d_name is read as the number that it begins with: hash and length.
-        high = max(part.offset + min(part.size, 8) for part in parts)
-        lines += [f"#define SPAN_{owner} {low}", f"#define SPAN_SIZE_{owner} {high - low}"]
-    for choices in EITHER:
-        if not any(btf.member(owner, path) for owner, path in choices):
-            words = " or ".join(f"{owner}.{path}" for owner, path in choices)
-            raise KernelError(f"this kernel has neither {words}; please report its version")
-    return "\n".join(lines) + "\n"
-
-
-def _macros(name: str, member: Member) -> list[str]:
-    return [f"#define OFF_{name} {member.offset}", f"#define SIZE_{name} {member.size}"]
 
 
 def boot_time() -> float:

@@ -72,8 +72,13 @@ def hooked(btf: kernel.Btf) -> dict[str, int]:
     return {entry: function for entry, hook in VFS.items() if (function := function_of(hook, btf))}
 
 
-def shape(label: str, attach: str, functions: Mapping[str, int]) -> tuple[int, int, int] | None:
-    """Tell type, attach type and hooked function of a program, of those `hooked` found. None: there is none to hook."""
+def shape(label: str, attach: str, functions: Mapping[str, int], *, uring: bool) -> tuple[int, int, int] | None:
+    """Tell type, attach type and hooked function of a program, of those `hooked` found. None: there is none to hook.
+
+    `uring`: io_uring's requests can be told here.
+    """
+    if label == URING and not uring:
+        return None
     for entry, hook in VFS.items():
         if label == entry or (hook.tails and re.fullmatch(rf"snoop_(admit|walk|emit)_{hook.tails}", label)):
             function = functions.get(entry)
@@ -108,7 +113,16 @@ def tails(attach: str) -> dict[str, dict[int, str]]:
 
 
 _URING_EVENTS = ("io_uring_submit_req", "io_uring_submit_sqe")
-_URING_MEMBERS = (("io_kiocb", "opcode"), ("io_kiocb", "cmd"), ("io_open", "filename"), ("io_statx", "filename"))
+_URING_MEMBERS = (
+    ("io_kiocb", "opcode"),
+    ("io_kiocb", "cmd"),
+    ("io_open", "dfd"),
+    ("io_open", "filename"),
+    ("io_open", "how.flags"),
+    ("io_statx", "dfd"),
+    ("io_statx", "filename"),
+)
+"""Without these it is not loaded."""
 
 
 def uring_tracepoint(btf: kernel.Btf) -> tuple[str, int] | None:

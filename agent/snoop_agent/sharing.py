@@ -11,7 +11,6 @@ cgroup lives, whatever becomes of its agent: the kernel side drops the row of a 
 Whoever can open DIR can read the names of files that every pod traced on this node uses.
 """
 
-import binascii
 import contextlib
 import ctypes
 import errno
@@ -236,9 +235,7 @@ def _hash(plan: Plan) -> str:
     # Not what decides only whether it is made, or how large this agent's own maps are.
     wanted = {key: value for key, value in asdict(plan).items() if key not in ("strict", "ring_pages")}
     text = json.dumps([_LAYOUT, version(), wire.FORMAT, wanted, rows(plan)], sort_keys=True) + sources.source()
-    data = text.encode()
-    # Two checksums, for nobody here wants to deceive: hashlib would bring libcrypto's megabytes.
-    return f"{binascii.crc32(data):08x}{binascii.crc32(data[::-1]):08x}"
+    return sources.checksum(text)
 
 
 def _manifest(home: Path) -> dict[str, list[str]] | None:

@@ -5,26 +5,25 @@ A program looks 100,000 keys up in an order that no cache can foresee, 512 at a 
 
 import ctypes
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass
 
-from snoop_agent import bpfsys, compiler
+from snoop_agent import bpfsys, compiler, kernel, loader
 from snoop_agent.plan import ATTACH_RAW, Plan
+from snoop_agent.sources import source
 
 _KEYS = 100_000
 _ROUNDS = 400
 
 _MAPS = """
-#include <snoop_offsets.h>
 struct wide { __u64 word[5]; };
 struct bucket { __u64 place[8]; };
-BPF_F_TABLE("hash", struct wide, __u8, hash_wide, 131072, 0);
-BPF_F_TABLE("lru_hash", struct wide, __u8, lru_wide, 131072, 0);
-BPF_F_TABLE("hash", __u64, __u8, hash_narrow, 131072, 0);
-BPF_F_TABLE("lru_hash", __u64, __u8, lru_narrow, 131072, 0);
-BPF_ARRAY(fingerprints, struct bucket, 32768);
-BPF_ARRAY(state, __u64, 4);
+MAP(hash_wide, HASH, struct wide, __u8, 131072);
+MAP(lru_wide, LRU_HASH, struct wide, __u8, 131072);
+MAP(hash_narrow, HASH, __u64, __u8, 131072);
+MAP(lru_narrow, LRU_HASH, __u64, __u8, 131072);
+MAP_ARRAY_OF(fingerprints, struct bucket, 32768);
+MAP_ARRAY_OF(state, __u64, 4);
 
 static __always_inline __u64 mix(__u64 n)
 {
@@ -39,7 +38,7 @@ _PROGRAM = """
 int NAME(void *ctx)
 {
     int at_index = 0, at_time = 1, at_hits = 2;
-    __u64 *next = state.lookup(&at_index), *took = state.lookup(&at_time), *hits = state.lookup(&at_hits);
+    __u64 *next = LOOKUP(state, &at_index), *took = LOOKUP(state, &at_time), *hits = LOOKUP(state, &at_hits);
     __u64 begun, found = 0;
 
     if (!next || !took || !hits)
@@ -56,17 +55,18 @@ int NAME(void *ctx)
     return 0;
 }
 """
-_WIDE = "struct wide wide = {{number, key, number, key, number}}; found += MAP.lookup(&wide) != 0;"
+_WIDE = "struct wide wide = {{number, key, number, key, number}}; found += LOOKUP(MAP, &wide) != 0;"
 _BODIES = {
     "try_nothing": "found += key != 0;",
     "try_hash_wide": _WIDE.replace("MAP", "hash_wide"),
     "try_lru_wide": _WIDE.replace("MAP", "lru_wide"),
-    "try_hash_narrow": "found += hash_narrow.lookup(&key) != 0;",
-    "try_lru_narrow": "found += lru_narrow.lookup(&key) != 0;",
-    "try_fingerprints": "int index = key >> 40 & 32767; struct bucket *b = fingerprints.lookup(&index);"
+    "try_hash_narrow": "found += LOOKUP(hash_narrow, &key) != 0;",
+    "try_lru_narrow": "found += LOOKUP(lru_narrow, &key) != 0;",
+    "try_fingerprints": "int index = key >> 40 & 32767; struct bucket *b = LOOKUP(fingerprints, &index);"
     f"if (b) found += {' || '.join(f'b->place[{place}] == key' for place in range(8))};",
 }
-_SOURCE = _MAPS + "".join(_PROGRAM.replace("NAME", name).replace("BODY", body) for name, body in _BODIES.items())
+_PROGRAMS = "".join(_PROGRAM.replace("NAME", name).replace("BODY", body) for name, body in _BODIES.items())
+_SOURCE = "#include <snoop_holes.h>\n" + source("maps.h") + _MAPS + _PROGRAMS
 
 _KINDS = {
     "try_hash_wide": ("hash, keys of 40 bytes", 131072 * 112),
@@ -128,17 +128,15 @@ def _fill(maps: dict[str, int]) -> None:
 
 def measure() -> list[Result]:
     """Compile, fill, and time. Needs root, BCC, and a kernel that runs raw tracepoint programs on demand."""
-    with tempfile.TemporaryDirectory(prefix="snoop-bench-") as tree:
-        asked = compiler.ask_kernel(Plan(ATTACH_RAW), tree)
-        asked.flags.append(f"-DKEYS={_KEYS}")
-        maps, programs, keep = compiler.load(Plan(ATTACH_RAW), asked, _SOURCE)
+    asked = loader.ask_kernel(Plan(ATTACH_RAW))
+    flags = [*compiler.cflags(ATTACH_RAW, True, kernel.machine()), f"-DKEYS={_KEYS}"]
+    maps, programs = loader.load(compiler.compile_text(_SOURCE, flags), asked, ATTACH_RAW)
     _fill(maps)
     nothing, _ = _time(maps, programs["try_nothing"])
     results = []
     for label, (name, size) in _KINDS.items():
         took, found = _time(maps, programs[label])
         results.append(Result(name, max(took - nothing, 0.0), size / 1e6, found))
-    del keep
     return results
 
 

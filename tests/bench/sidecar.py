@@ -19,10 +19,10 @@ LOG, REPORT = "agent.log", "snoop-report.json"
 # The size of the ring is no setting: nobody has wanted another one yet.
 _WITH_RING = """
 import sys
-from snoop_agent import compiler, sidecar
-names, defaults = compiler.Plan.__match_args__, list(compiler.Plan.__init__.__defaults__)
+from snoop_agent import plan, sidecar
+names, defaults = plan.Plan.__match_args__, list(plan.Plan.__init__.__defaults__)
 defaults[names.index("ring_pages") - len(names)] = int(sys.argv.pop())
-compiler.Plan.__init__.__defaults__ = tuple(defaults)
+plan.Plan.__init__.__defaults__ = tuple(defaults)
 sys.exit(sidecar.main())
 """
 

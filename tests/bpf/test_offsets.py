@@ -1,23 +1,26 @@
-"""Every member of a kernel struct that is read lies where another reader of BTF says, and the compiler is told so.
+"""Every member of a kernel struct that is read lies where another reader of BTF says, and programs are told so.
 
 Kernels: the running one; those that tests/kernels has in its cache; and files of BTF named in SNOOP_TEST_BTF (with `:`
 between them). The other reader is bpftool, which has libbpf's parser.
 """
 
 import json
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from snoop_agent import compiler, kernel
+from snoop_agent import compiler, holes, kernel, loader, objects, offsets
 from snoop_agent.plan import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Plan
 
 CACHE = Path(
@@ -136,27 +139,24 @@ def reference(blob: Path) -> Reference:
 
 
 def wanted() -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
-    """Architecture, struct, the macro's member, and what the member may be called."""
-    for owner, members in kernel.MEMBERS.items():
+    """Architecture, struct, the hole's member, and what the member may be called."""
+    for owner, members in offsets.MEMBERS.items():
         yield from (("", owner, path.replace(".", "_"), (path,)) for path in members)
-    for owner, name, candidates, _ in kernel.ALTERNATIVES:
+    for owner, name, candidates, _ in offsets.ALTERNATIVES:
         yield "", owner, name, candidates
-    for architecture, structs in kernel.ARCHITECTURE_MEMBERS.items():
+    for architecture, structs in offsets.ARCHITECTURE_MEMBERS.items():
         for owner, members in structs.items():
             yield from ((architecture, owner, path.replace(".", "_"), (path,)) for path in members)
 
 
-def macros(header: str) -> dict[str, int]:
-    return {name: int(value) for name, value in re.findall(r"^#define (\w+) (\d+)$", header, re.MULTILINE)}
-
-
 def test_every_offset_and_size_is_what_another_reader_says(btf: kernel.Btf, reference: Reference) -> None:
     machine = kernel.machine()
-    told = macros(kernel.offsets_header(btf, machine))
-    expected = {}
+    told = offsets.values(btf, machine)
+    expected: dict[str, int | None] = {}
     for architecture, owner, member, candidates in wanted():
         if architecture not in ("", machine):
             continue
+        expected |= {f"OFF_{owner}_{member}": None, f"SIZE_{owner}_{member}": None}
         for path in candidates:
             places = reference.places(owner, path)
             assert len(places) <= 1, f"several {owner}.{path}: {places}"
@@ -165,114 +165,94 @@ def test_every_offset_and_size_is_what_another_reader_says(btf: kernel.Btf, refe
                 assert place.offset % 8 == place.size % 8 == 0
                 expected[f"OFF_{owner}_{member}"] = place.offset // 8
                 expected[f"SIZE_{owner}_{member}"] = place.size // 8
-    assert {name: value for name, value in told.items() if not name.startswith("SPAN_")} == expected
-    assert len(expected) > 100
+    assert {name: value for name, value in told.items() if name.startswith(("OFF_", "SIZE_"))} == expected
+    assert sum(value is not None for value in expected.values()) > 100
+    for owner, member, _, required in offsets.ALTERNATIVES:
+        if not required:
+            assert told[f"HAS_{owner}_{member}"] == (expected[f"OFF_{owner}_{member}"] is not None)
+
+
+def test_there_is_a_value_for_each_hole_and_a_hole_for_each_value(btf: kernel.Btf) -> None:
+    told = offsets.values(btf, kernel.machine())
+
+    assert sorted(told) == sorted(offsets.names(kernel.machine()))
 
 
 def test_a_span_holds_its_members_and_nothing_before_them(btf: kernel.Btf) -> None:
-    told = macros(kernel.offsets_header(btf, kernel.machine()))
+    told = offsets.values(btf, kernel.machine())
     reads = re.findall(r"\bIN_SPAN\(([\w *]+?), [^,]+, (\w+), (\w+)\)", compiler.source())
-    assert {owner for _, owner, _ in reads} == {*kernel.SPANS, "object"}
+    assert {owner for _, owner, _ in reads} == {*offsets.SPANS, "object"}
     for kind, owner, member in reads:
         if owner == "object":  # the macro's own argument
             continue
-        start = told[f"OFF_{owner}_{member}"] - told[f"SPAN_{owner}"]
+        start, first, size = (
+            told[name] for name in (f"IN_SPAN_{owner}_{member}", f"SPAN_{owner}", f"SPAN_SIZE_{owner}")
+        )
         width = 8 if kind.endswith("*") else WIDTHS[kind]
+        assert start is not None
+        assert first is not None
+        assert size is not None
+        assert told[f"OFF_{owner}_{member}"] == first + start
         assert start >= 0
-        assert start + width <= told[f"SPAN_SIZE_{owner}"]
+        assert start + width <= size <= offsets.SPAN_MAX
 
 
-# What the compiler sees.
+# What the programs are made of.
 
 
-class Kernel:
-    """As much of BTF as compiling asks for: a kernel that has what `lacks` does not name."""
-
-    def __init__(self, lacks: set[tuple[str, str]]) -> None:
-        self._lacks = lacks
-
-    def member(self, struct: str, path: str) -> kernel.Member | None:
-        return None if (struct, path) in self._lacks else kernel.Member(8, 8)
-
-    def function(self, name: str) -> int:
-        return 1
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: [] if name == "tracepoint_arguments" else {}
-
-
-OPTIONAL = {
-    (owner, path) for owner, _, candidates, required in kernel.ALTERNATIVES if not required for path in candidates
-}
-# Memory areas lie in a list, or since 6.1 in a maple tree.
-AREAS = {("mm_struct", "mmap"), ("vm_area_struct", "vm_next")}
-TREE = {("mm_struct", "mm_mt.ma_root"), *((owner, path) for owner, path in OPTIONAL if owner.startswith("maple_"))}
-CHOICES = [*(({one}, {other}) for one, other in kernel.EITHER), (AREAS, TREE)]
-NEEDLESS = OPTIONAL.difference(*(side for sides in CHOICES for side in sides))
-VARIANTS = [
-    (set(), "all"),
-    *((NEEDLESS | left & OPTIONAL, f"no {sorted(left)[0][1]}") for sides in CHOICES for left in sides),
-]
-
-
-@pytest.mark.parametrize("lacks", [lacks for lacks, _ in VARIANTS], ids=[name for _, name in VARIANTS])
-@pytest.mark.parametrize("architecture", kernel.ARCHITECTURE_MEMBERS)
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
+@pytest.mark.parametrize("architecture", kernel.ARCHITECTURES)
 @pytest.mark.parametrize("way", WAYS)
-def test_no_macro_is_used_that_the_kernel_may_lack(
-    way: str, architecture: str, lacks: set[tuple[str, str]], tmp_path: Path
-) -> None:
-    fake: Any = Kernel(lacks)
-    assert undefined(way, architecture, fake, tmp_path) == set()
+def test_no_hole_is_used_that_there_is_not(way: str, architecture: str, typed: bool, tmp_path: Path) -> None:
+    text = preprocessed(compiler.source(), way, architecture, typed, tmp_path)
+
+    assert set(re.findall(r"\b(?:OFF|SIZE|HAS|SPAN|IN_SPAN)_[a-z]\w*", text)) == set()
+    assert "snoop_sweep" in text
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_no_macro_is_used_that_this_kernel_lacks(way: str, btf: kernel.Btf, tmp_path: Path) -> None:
-    assert undefined(way, kernel.machine(), btf, tmp_path) == set()
+@pytest.mark.parametrize("sum_", ["1 + OFF_file_f_mode", "(__u64)ctx & OFF_file_f_mode", "OFF_file_f_mode * 2"])
+def test_the_compiler_cannot_calculate_with_a_hole(sum_: str) -> None:
+    text = compiler.source() + f"int more(void *ctx) {{ int sum = {sum_}; return sum; }}"
+
+    with pytest.raises((kernel.KernelError, holes.HoleError)):
+        in_a_child(compiler.compile_text, text, compiler.cflags(ATTACH_RAW, True, kernel.machine()))
 
 
-def undefined(way: str, architecture: str, btf: kernel.Btf, tree: Path) -> set[str]:
-    """Preprocess the kernel side; the OFF_ and SIZE_ that are left over are nowhere defined."""
+def test_a_hole_that_there_is_not_would_be_found(tmp_path: Path) -> None:
+    text = compiler.source() + "int more(void *ctx) { return GET(int, ctx, task_struct_none); }"
+
+    assert "OFF_task_struct_none" in preprocessed(text, ATTACH_RAW, "aarch64", True, tmp_path)
+
+
+def preprocessed(text: str, way: str, architecture: str, typed: bool, tree: Path) -> str:
+    """What the OFF_ and their like have been replaced in, where they are known."""
     preprocessor = shutil.which("cc") or shutil.which("gcc")
     if preprocessor is None:
         pytest.skip("a C compiler is missing: make install brings it")
-    compiler.write_tree(tree, btf, architecture)
-    other = [f"-U__{name}__" for name in kernel.ARCHITECTURE_MEMBERS if name != architecture]
-    flags = [*compiler.cflags(Plan(way), btf, architecture), f"-D__{architecture}__=1", *other]
+    compiler.write_tree(tree, architecture)
+    other = [f"-U__{name}__" for name in kernel.ARCHITECTURES if name != architecture]
+    ours = [flag for flag in compiler.cflags(way, typed, architecture) if flag.startswith("-D")]
+    flags = [*ours, f"-D__{architecture}__=1", *other]
+    include = ["-nostdinc", f"-I{tree}/include", "-include", "linux/kconfig.h"]
     done = subprocess.run(
-        [
-            preprocessor,
-            "-E",
-            "-P",
-            "-w",
-            "-nostdinc",
-            f"-I{tree}/include",
-            "-include",
-            "linux/kconfig.h",
-            *flags,
-            "-xc",
-            "-",
-        ],
-        input=compiler.source(),
-        capture_output=True,
-        text=True,
+        [preprocessor, "-E", "-P", "-w", *include, *flags, "-xc", "-"], input=text, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "snoop_sweep" in done.stdout
-    return set(re.findall(r"\b(?:OFF|SIZE|SPAN|SPAN_SIZE)_[a-z]\w*", done.stdout))
+    return done.stdout
 
 
-def test_every_macro_is_used() -> None:
+def test_every_member_is_used() -> None:
     used = compiler.source() + Path(str(compiler.__file__)).read_text()
     unused = {
         f"{owner}_{member}"
         for _, owner, member, _ in wanted()
-        if not re.search(rf"(?:\b|OFF_|SIZE_){owner}_{member}\b", used)
+        if not re.search(rf"(?:\b|OFF_|SIZE_|HAS_){owner}_{member}\b", used)
     }
-    assert unused == set(), "read from BTF for nothing: take them out of kernel.py"
+    assert unused == set(), "read from BTF for nothing: take them out of offsets.py"
 
 
 def test_no_member_is_read_wider_or_narrower_than_it_is(btf: kernel.Btf) -> None:
-    told = macros(kernel.offsets_header(btf, kernel.machine()))
+    told = offsets.values(btf, kernel.machine())
     text = re.sub(r"IN_SPAN\(([\w *]+?), ([^,]+), (\w+), (\w+)\)", r"GET(\1, \2, \3_\4)", compiler.source())
     reads = re.findall(r"\b(?:GET|MEMBER)\(([\w *]+?), [^,]+(?:\([^)]*\))?, (\w+)\)", text)
     assert len(reads) > 50
@@ -287,35 +267,98 @@ def test_no_member_is_read_wider_or_narrower_than_it_is(btf: kernel.Btf) -> None
         assert width == size or part, f"GET({kind}, …, {member}) reads {width} of {size} bytes"
 
 
-COMPILE = """
-import os, re, sys, tempfile
-from pathlib import Path
-from snoop_agent import compiler, kernel
-from snoop_agent.plan import Plan
-btf, way = kernel.Btf(Path(sys.argv[1]).read_bytes()), sys.argv[2]
-plan = Plan(way, ring_pages=1, seen_entries=8)
-with tempfile.TemporaryDirectory() as tree:
-    compiler.write_tree(Path(tree), btf, kernel.machine())
-    os.environ["BCC_KERNEL_SOURCE"] = tree
-    import bcc
+@pytest.mark.parametrize("way", WAYS)
+def test_every_load_is_as_wide_as_its_member(way: str, btf: kernel.Btf) -> None:
     text, found = re.subn(
-        r"#define LOAD\\(to, from, member\\) (.*)",
-        r'#define LOAD(to, from, member) ({ _Static_assert(sizeof(to) <= SIZE_##member, "wide: " #member); \\1; })',
+        r"#define LOAD\(to, from, member\) (.*)",
+        r'#define LOAD(to, from, member) ({ _Static_assert(sizeof(to) <= WIDTH_##member, "wide: " #member); \1; })',
         compiler.source(),
     )
     assert found == 1, "LOAD has another form"
-    module = bcc.BPF(text=text, cflags=compiler.cflags(plan, btf, kernel.machine()))
-    print(bcc.lib.bpf_num_functions(module.module))
-    sys.stdout.flush()
-    os._exit(0)
-"""
+    # What this kernel lacks is never read.
+    widths = [
+        f"-DWIDTH_{name.removeprefix('SIZE_')}={4096 if size is None else size}"
+        for name, size in offsets.values(btf, kernel.machine()).items()
+        if name.startswith("SIZE_")
+    ]
+
+    done = in_a_child(compiler.compile_text, text, [*compiler.cflags(way, True, kernel.machine()), *widths])
+
+    assert len(done.programs) > 5
+
+
+def in_a_child(call: Any, *arguments: Any) -> Any:
+    """BCC reads its settings once, and never gives its memory back."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(call, *arguments).result()
+
+
+# What the verifier sees.
+
+OPTIONAL = {(owner, name) for owner, name, _, required in offsets.ALTERNATIVES if not required}
+URING = {one for one in OPTIONAL if one[0].startswith("io_")}
+# Memory areas lie in a list, or since 6.1 in a maple tree.
+AREAS = {("mm_struct", "mmap"), ("vm_area_struct", "vm_next")}
+TREE = {("mm_struct", "mm_mt_ma_root"), *(one for one in OPTIONAL if one[0].startswith("maple_"))}
+CHOICES = [({("cgroup", "ancestors")}, {("cgroup", "ancestor_ids")}), (AREAS, TREE)]
+NEEDLESS = OPTIONAL.difference(*(side for sides in CHOICES for side in sides))
+VARIANTS: list[tuple[set[tuple[str, str]], str]] = [
+    (set(), "all"),
+    ({one for one in URING if one[0] not in ("io_kiocb", "io_open", "io_statx")}, "only io_uring's open and statx"),
+    *((NEEDLESS | side, f"no {sorted(side)[0][1]}") for sides in CHOICES for side in sides),
+]
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[tuple[str, bool], objects.Compiled]:
+    return {(way, typed): in_a_child(loader.find, way, typed)[0] for way in WAYS for typed in (True, False)}
+
+
+def test_holes_are_where_the_compiler_could_have_put_something_else(
+    compiled: dict[tuple[str, bool], objects.Compiled],
+) -> None:
+    numbers = {
+        number for one in compiled.values() for code in one.programs.values() for _, number in holes.find(code)
+    } | {shape.entries for one in compiled.values() for shape in one.maps.values()}
+    named = compiler.hole_numbers(kernel.machine())
+
+    used = {name for name, number in named.items() if number in numbers}
+
+    assert {name for name in named if name.startswith(("SPAN_", "IN_SPAN_", "SNOOP_"))} <= used
+    assert len(used) > 100
 
 
 @pytest.mark.bpf
-@pytest.mark.skipif(not kernel.may_trace(), reason="needs root: BCC makes the maps as it compiles")
-@pytest.mark.parametrize("way", WAYS)
-def test_it_compiles_for_this_kernel_and_every_load_is_as_wide_as_its_member(way: str, blob: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", COMPILE, blob, way], capture_output=True, text=True)
+@pytest.mark.skipif(not kernel.may_trace(), reason="needs root: the verifier is asked")
+@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
+@pytest.mark.parametrize("lacks", [lacks for lacks, _ in VARIANTS], ids=[name for _, name in VARIANTS])
+@pytest.mark.parametrize("way", [ATTACH_RAW, ATTACH_TRACEPOINT])
+def test_what_a_kernel_lacks_is_never_reached(
+    way: str, lacks: set[tuple[str, str]], typed: bool, compiled: dict[tuple[str, bool], objects.Compiled]
+) -> None:
+    assert load(compiled[way, typed], way, lacks) > 5
 
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 5
+
+@pytest.mark.bpf
+@pytest.mark.skipif(not kernel.may_trace(), reason="needs root: the verifier is asked")
+def test_what_a_kernel_lacks_would_not_be_read_from_anywhere(
+    compiled: dict[tuple[str, bool], objects.Compiled],
+) -> None:
+    with pytest.raises(kernel.KernelError, match="the kernel refused program"):
+        load(compiled[ATTACH_RAW, True], ATTACH_RAW, AREAS | TREE)
+
+
+def load(found: objects.Compiled, way: str, lacks: set[tuple[str, str]]) -> int:
+    """Load as a kernel would that has nothing of `lacks` and all else. Counts programs."""
+    asked = loader.ask_kernel(Plan(way, ring_pages=1, seen_entries=8))
+    values = {name: 8 if value is None else value for name, value in asked.values.items()}
+    for owner, member in OPTIONAL:
+        here = (owner, member) not in lacks
+        values[f"HAS_{owner}_{member}"] = int(here)
+        if not here:
+            values |= {f"OFF_{owner}_{member}": None, f"SIZE_{owner}_{member}": None}
+    uring = asked.uring if {owner for owner, _ in lacks}.isdisjoint({"io_kiocb", "io_open", "io_statx"}) else ""
+    maps, loaded = loader.load(found, replace(asked, values=values, uring=uring), way)
+    for descriptor in (*maps.values(), *loaded.values()):
+        os.close(descriptor)
+    return len(loaded)

@@ -119,7 +119,7 @@ def test_a_kernel_without_types_is_told_in_one_line() -> None:
 )
 def test_a_missing_bcc_is_told_in_one_line_with_the_way_out(module: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "bcc.py").write_text(module)
-    done = snoop("--", "true", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    done = snoop("--", "true", env={**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)})
     assert done.stderr.startswith(words)
     assert "apt-get install python3-bpfcc" in done.stderr
     assert (done.returncode, done.stderr.count("\n")) == (125, 1)

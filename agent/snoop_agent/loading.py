@@ -1,4 +1,4 @@
-"""Has the kernel side compiled and loaded, by a child (`compiler`): LLVM's memory goes when the child goes."""
+"""Has the kernel side loaded, by a child (`loader`): the memory that the kernel's types and LLVM take goes with it."""
 
 import array
 import json
@@ -26,6 +26,8 @@ class Loaded:
     """Functions that the hook set wants and this kernel does not have."""
     uring: str
     """The tracepoint that tells io_uring's requests; empty if there is none to be read."""
+    compiled: bool
+    """It had to be compiled first."""
 
     def close(self) -> None:
         """Give every descriptor back."""
@@ -35,11 +37,11 @@ class Loaded:
         self.programs.clear()
 
 
-def compile_programs(plan: Plan, scratch: Path | None = None, timeout_s: float = 300.0) -> Loaded:
+def load_programs(plan: Plan, scratch: Path | None = None, timeout_s: float = 300.0) -> Loaded:
     """Run the child and take over what it loaded. `scratch`: a writable directory. KernelError says what went wrong."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        command = [sys.executable, "-m", "snoop_agent.compiler", str(theirs.fileno()), json.dumps(asdict(plan))]
+        command = [sys.executable, "-m", "snoop_agent.loader", str(theirs.fileno()), json.dumps(asdict(plan))]
         environment = dict(os.environ)
         if scratch is not None:
             environment["TMPDIR"] = str(scratch)
@@ -59,23 +61,24 @@ def compile_programs(plan: Plan, scratch: Path | None = None, timeout_s: float =
         except subprocess.TimeoutExpired as error:
             child.kill()
             child.communicate()
-            raise kernel.KernelError(f"compiling the kernel side took longer than {timeout_s:.0f} s") from error
+            raise kernel.KernelError(f"loading the kernel side took longer than {timeout_s:.0f} s") from error
         answer, descriptors = _receive(ours)
     if answer is None:
-        raise kernel.KernelError(f"compiling the kernel side failed: {_last_line(words, child.returncode)}")
+        raise kernel.KernelError(f"loading the kernel side failed: {_last_line(words, child.returncode)}")
     if "error" in answer:
         raise kernel.KernelError(str(answer["error"]))
     maps, labels = answer["maps"], answer["programs"]
     if len(descriptors) != len(maps) + len(labels):
         for descriptor in descriptors:
             os.close(descriptor)
-        raise kernel.KernelError("descriptors were lost on the way from the compiler: too many open files?")
+        raise kernel.KernelError("descriptors were lost on the way from the loader: too many open files?")
     return Loaded(
         dict(zip(maps, descriptors, strict=False)),
         dict(zip(labels, descriptors[len(maps) :], strict=True)),
         {str(name): int(number) for name, number in answer["tracepoints"].items()},
         [str(name) for name in answer["lacking"]],
         str(answer["uring"]),
+        bool(answer["compiled"]),
     )
 
 
@@ -94,5 +97,5 @@ def _last_line(words: str, status: int) -> str:
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     if status == -9:
-        return "the compiler was killed (out of memory?)"
-    return (errors or lines or [f"the compiler ended with status {status}"])[-1]
+        return "the loader was killed (out of memory?)"
+    return (errors or lines or [f"the loader ended with status {status}"])[-1]
