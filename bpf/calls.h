@@ -140,6 +140,7 @@ static __always_inline __u32 kinds_of_open(__u64 flags)
 static __always_inline __u32 take_file(struct scratch *e, void *file)
 {
 	LOAD_SPAN(e->file, file, file);
-	take_object(e, IN_SPAN(void *, e->file, file, f_path_mnt), IN_SPAN(void *, e->file, file, f_path_dentry));
-	return IN_SPAN(__u32, e->file, file, f_mode);
+	take_object(e, IN_SPAN(void *, e->file, file, file, f_path_mnt),
+		    IN_SPAN(void *, e->file, file, file, f_path_dentry));
+	return IN_SPAN(__u32, e->file, file, file, f_mode);
 }

@@ -200,7 +200,7 @@ static __always_inline int is_elf32(void *bprm)
 {
 	__u8 head[5] = {};
 
-	LOAD(head, bprm, linux_binprm_buf);
+	READ(head, AT(bprm, linux_binprm_buf));
 	return head[0] == 0x7f && head[1] == 'E' && head[4] == ELFCLASS32_VALUE;
 }
 
@@ -214,11 +214,11 @@ static __always_inline void *loader_of(void *mm, void *bprm, int *lost)
 
 	for (int i = 0; i < 24; i++) {
 		if (narrow) {
-			LOAD_AT(pair32, AT(mm, mm_struct_saved_auxv) + i * sizeof(pair32));
+			READ(pair32, AT(mm, mm_struct_saved_auxv) + i * sizeof(pair32));
 			pair[0] = pair32[0];
 			pair[1] = pair32[1];
 		} else {
-			LOAD_AT(pair, AT(mm, mm_struct_saved_auxv) + i * sizeof(pair));
+			READ(pair, AT(mm, mm_struct_saved_auxv) + i * sizeof(pair));
 		}
 		if (pair[0] == 0)
 			break;

@@ -12,15 +12,31 @@
 #define SIZE(member) HOLE(SIZE_##member)
 #define HAS(member) HOLE(HAS_##member)
 
-/* Read the member of the object that `from` points to. */
-#define LOAD(to, from, member) bpf_probe_read_kernel(&(to), sizeof(to), AT(from, member))
-#define LOAD_AT(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(address))
-/* The same as an expression, zero if unreadable. */
-#define GET(type, from, member) ({ type __value = 0; LOAD(__value, from, member); __value; })
+/* Read bytes, or a number of up to eight of them; what is not there reads as zero. With SNOOP_CAST that is one instruction:
+ * the kernel takes bpf_rdonly_cast's word that there is a struct of 64-bit numbers, and catches the fault if there is
+ * nothing. Its call costs nothing either, for the verifier replaces it. Else it is a helper's call. */
+#define READ(to, address) bpf_probe_read_kernel(&(to), sizeof(to), (void *)(address))
+#ifdef SNOOP_CAST
+#define RDONLY_CAST ((void *(*)(const void *, __u64))SNOOP_RDONLY_CAST)
+#define GET_AT(type, address) (*(type *)RDONLY_CAST((void *)(address), HOLE(SNOOP_WORDS)))
+#define LOAD_AT(to, address) ((to) = GET_AT(__typeof__(to), address))
+#else
+#define GET_AT(type, address) ({ type __value = 0; READ(__value, address); __value; })
+#define LOAD_AT(to, address) READ(to, address)
+#endif
+/* The member of the object that `from` points to. */
+#define GET(type, from, member) GET_AT(type, AT(from, member))
+#define LOAD(to, from, member) LOAD_AT(to, AT(from, member))
 
-/* Several members of one object in one go: they lie in SPAN_SIZE_<struct> bytes, SPAN_MAX at most, from SPAN_<struct> on. */
+/* Several members of one object: where each one costs a call, in one go. They lie in SPAN_SIZE_<struct> bytes, SPAN_MAX at
+ * most, from SPAN_<struct> on. */
+#ifdef SNOOP_CAST
+#define LOAD_SPAN(to, from, object)
+#define IN_SPAN(type, span, from, object, member) GET(type, from, object##_##member)
+#else
 #define LOAD_SPAN(to, from, object) bpf_probe_read_kernel(to, HOLE(SPAN_SIZE_##object), PLUS(from, SPAN_##object))
-#define IN_SPAN(type, span, object, member) (*(type *)PLUS(span, IN_SPAN_##object##_##member))
+#define IN_SPAN(type, span, from, object, member) (*(type *)PLUS(span, IN_SPAN_##object##_##member))
+#endif
 
 /* Where the verifier knows the type of a pointer (SNOOP_TYPED) its members are plain loads: the current task, its
  * registers, and what it points to by members. */

@@ -274,9 +274,9 @@ static __always_inline void take_object(struct scratch *e, void *mnt, void *dent
 	path->mnt = mnt;
 	path->dentry = dentry;
 	hash = mix((__u64)path->dentry, (__u64)path->mnt);
-	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, d_parent));
-	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, d_name));
-	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, d_inode));
+	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, dentry, d_parent));
+	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, dentry, d_name));
+	hash = mix(hash, IN_SPAN(__u64, e->dentry, dentry, dentry, d_inode));
 	e->object = hash;
 	e->record.flags |= SNOOP_RESOLVED;
 }

@@ -45,7 +45,7 @@ int snoop_sweep(void *ctx)
 			held->container = leaf.container;
 			held->tgid = GET(__u32, task, task_struct_tgid);
 			held->fds = table ? GET(__u32, table, fdtable_max_fds) : 0;
-			LOAD(held->name, task, task_struct_comm);
+			READ(held->name, AT(task, task_struct_comm));
 			sweep->count++;
 		}
 		next = GET(void *, task, task_struct_tasks);

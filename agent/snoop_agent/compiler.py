@@ -17,7 +17,15 @@ from typing import Any
 import snoop_bpf
 
 from snoop_agent import holes, kernel, objects, offsets, syscalls
-from snoop_agent.plan import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, CONTAINERS
+from snoop_agent.plan import (
+    ATTACH_RAW,
+    ATTACH_TRACEPOINT,
+    ATTACH_VFS,
+    CONTAINERS,
+    READ_BY_CALLS,
+    READ_BY_CASTS,
+    READINGS,
+)
 from snoop_agent.sources import checksum, source
 
 _STUBS = (
@@ -40,19 +48,19 @@ _ATTACH = {
 }
 _SHAPE = "snoop_map_"
 """What programs are called that tell a map's shape (bpf/maps.h)."""
-_SHAPES = ("SNOOP_RING_BYTES", "SNOOP_BUCKETS", "SNOOP_TARGETS")
-"""Holes in maps' shapes."""
-_SETTINGS = ("SNOOP_BUCKET_MASK", "SNOOP_WALK_MAX", "SNOOP_REGS_ON_STACK", "SNOOP_URING_ARGUMENT")
+_PLAIN = ("SNOOP_RING_BYTES", "SNOOP_BUCKETS", "SNOOP_TARGETS", "SNOOP_RDONLY_CAST")
+"""Holes in maps' shapes, and a function's."""
+_SETTINGS = ("SNOOP_BUCKET_MASK", "SNOOP_WALK_MAX", "SNOOP_REGS_ON_STACK", "SNOOP_URING_ARGUMENT", "SNOOP_WORDS")
 """Holes in programs that are no members of anything."""
 
 
 def hole_numbers(architecture: str) -> dict[str, int]:
     """Tell the number of each hole, by name."""
-    return holes.numbers([*_SHAPES, *_SETTINGS, *offsets.names(architecture)])
+    return holes.numbers([*_PLAIN, *_SETTINGS, *offsets.names(architecture)])
 
 
 def _header(architecture: str) -> str:
-    return holes.header(_SHAPES, [*_SETTINGS, *offsets.names(architecture)])
+    return holes.header(_PLAIN, [*_SETTINGS, *offsets.names(architecture)])
 
 
 def write_tree(directory: Path, architecture: str) -> None:
@@ -67,8 +75,8 @@ def write_tree(directory: Path, architecture: str) -> None:
     (include / "snoop_holes.h").write_text(_header(architecture))
 
 
-def cflags(attach: str, typed: bool, architecture: str) -> list[str]:
-    """Configure the kernel side. `typed`: for kernels that follow typed pointers (`programs.can_type`)."""
+def cflags(attach: str, reading: str, architecture: str) -> list[str]:
+    """Configure the kernel side. `reading`: how it may read kernel memory (`plan.READINGS`)."""
     narrow = syscalls.numbers32(architecture)
     flags: dict[str, int | str] = {
         "SNOOP_CONTAINERS": CONTAINERS,
@@ -79,8 +87,10 @@ def cflags(attach: str, typed: bool, architecture: str) -> list[str]:
         "SPAN_MAX": offsets.SPAN_MAX,
         _ATTACH[attach]: 1,
     }
-    if typed:
+    if reading != READ_BY_CALLS:
         flags["SNOOP_TYPED"] = 1
+    if reading == READ_BY_CASTS:
+        flags["SNOOP_CAST"] = 1
     # BCC asks for debug information, which takes a fifth of the time and nobody reads.
     # Unrolled loops are no faster to run here, and a fifth slower to compile and verify.
     # A hole is a text, with which the compiler is not to calculate.
@@ -88,11 +98,11 @@ def cflags(attach: str, typed: bool, architecture: str) -> list[str]:
     return ["-g0", "-fno-unroll-loops", *strict, *(f"-D{name}={value}" for name, value in flags.items())]
 
 
-def name_of(attach: str, typed: bool) -> str:
+def name_of(attach: str, reading: str) -> str:
     """Name what compiling gives, after all that it depends on."""
     architecture = kernel.machine()
-    text = "\n".join([source(), _header(architecture), *cflags(attach, typed, architecture)])
-    return f"{architecture}-{attach}{'-typed' if typed else ''}-{checksum(text)}"
+    text = "\n".join([source(), _header(architecture), *cflags(attach, reading, architecture)])
+    return f"{architecture}-{attach}-{reading}-{checksum(text)}"
 
 
 def compile_text(text: str, flags: list[str]) -> objects.Compiled:
@@ -140,9 +150,9 @@ def _shape(code: bytes) -> objects.Shape:
     return objects.Shape(*told[:6])
 
 
-def compiled(attach: str, typed: bool) -> objects.Compiled:
+def compiled(attach: str, reading: str) -> objects.Compiled:
     """Compile the kernel side."""
-    return compile_text(source(), cflags(attach, typed, kernel.machine()))
+    return compile_text(source(), cflags(attach, reading, kernel.machine()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -151,11 +161,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("directory", type=Path)
     directory = parser.parse_args(arguments).directory
     for attach in _ATTACH:
-        for typed in (True, False):
+        for reading in READINGS:
             began = time.monotonic()
             try:
-                name = name_of(attach, typed)
-                objects.keep(name, objects.read(name) or compiled(attach, typed), directory)
+                name = name_of(attach, reading)
+                objects.keep(name, objects.read(name) or compiled(attach, reading), directory)
             except (kernel.KernelError, OSError, holes.HoleError) as error:
                 print(f"snoop_agent.compiler: {error}", file=sys.stderr)
                 return 1

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 FIRST, MAPS, STEP = 0x5A000000, 0x5A800000, 0x100
 _LAST = 0x5AFFFFFF
-_ADD, _SUBTRACT, _MOVE, _AND, _LOAD_WIDE = 0x07, 0x17, 0xB7, 0x57, 0x18
-_MAP_DESCRIPTOR = 1
-"""BPF_PSEUDO_MAP_FD, in the place of the source register."""
+_ADD, _SUBTRACT, _MOVE, _AND, _LOAD_WIDE, _CALL = 0x07, 0x17, 0xB7, 0x57, 0x18, 0x85
+_MAP_DESCRIPTOR, _KERNEL_FUNCTION = 1, 2
+"""BPF_PSEUDO_MAP_FD and BPF_PSEUDO_KFUNC_CALL, in the place of the source register."""
 _INSTRUCTION = struct.Struct("<BBhi")
 SIZE = _INSTRUCTION.size
 
@@ -20,14 +20,15 @@ class HoleError(Exception):
     """A hole where none can be filled: the program was not written as bpf/kernel.h asks."""
 
 
-def header(shapes: Sequence[str], names: Sequence[str]) -> str:
+def header(plain: Sequence[str], names: Sequence[str]) -> str:
     """Write snoop_holes.h: the number of each hole, by name, and how those of maps are numbered.
 
-    Programs get theirs (`names`) as text for the assembler: with a text nobody calculates. `shapes` are those of maps'.
+    Programs get theirs (`names`) as text for the assembler: with a text nobody calculates. `plain` are those that stand
+    where nobody does, in maps' shapes and in calls.
     """
     lines = ["#pragma once", f"#define HOLES_OF_MAPS {MAPS:#x}", f"#define HOLE_STEP {STEP:#x}"]
-    for name, number in numbers([*shapes, *names]).items():
-        lines.append(f"#define {name} {number:#x}" if name in shapes else f'#define {name} "{number:#x}"')
+    for name, number in numbers([*plain, *names]).items():
+        lines.append(f"#define {name} {number:#x}" if name in plain else f'#define {name} "{number:#x}"')
     return "\n".join([*lines, ""])
 
 
@@ -43,7 +44,7 @@ def find(code: bytes) -> Iterator[tuple[int, int]]:
         # A number taken from one, or its negative, is as telling.
         if not any(FIRST - STEP <= one <= _LAST for one in (number, -number)):
             continue
-        plain = operation in (_ADD, _SUBTRACT, _MOVE, _AND) and number < MAPS
+        plain = operation in (_ADD, _SUBTRACT, _MOVE, _AND, _CALL) and number < MAPS
         if number < FIRST or number % STEP or not (plain or (operation == _LOAD_WIDE and number >= MAPS)):
             raise HoleError(f"the compiler calculated with a hole ({number:#x}, instruction {at // SIZE})")
         yield at, number
@@ -63,6 +64,8 @@ def fill(code: bytes, values: Mapping[int, int | None], maps: Mapping[int, int])
         value = values[number]
         if value is None:
             _INSTRUCTION.pack_into(filled, at, *_NEVER)
+        elif operation == _CALL:
+            _INSTRUCTION.pack_into(filled, at, operation, _KERNEL_FUNCTION << 4, 0, value)
         else:
             _INSTRUCTION.pack_into(filled, at, operation, registers, 0, value)
     return bytes(filled)

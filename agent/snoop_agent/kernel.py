@@ -89,6 +89,10 @@ class Btf:
         """Find a function: its type ID, as BPF_PROG_LOAD wants it. 0 if BTF knows none of this name."""
         return next((one for one in self._by_name(name) if self._kind(one) == _KIND_FUNC), 0)
 
+    def struct(self, name: str) -> int:
+        """Find a struct: its type ID. 0 if BTF knows none of this name."""
+        return next((one for one in self._by_name(name) if self._kind(one) == _KIND_STRUCT), 0)
+
     def enumeration(self, name: str) -> dict[str, int]:
         """List an enum's values. Empty if it is not there."""
         for one in self._by_name(name):

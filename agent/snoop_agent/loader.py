@@ -30,7 +30,8 @@ class Asked:
 
     values: dict[str, int | None]
     """Of holes, by name."""
-    typed: bool
+    reading: str
+    """One of `plan.READINGS`."""
     functions: dict[str, int]
     lacking: list[str]
     uring: str
@@ -52,7 +53,9 @@ def ask_kernel(plan: Plan) -> Asked:
         if plan.attach != ATTACH_RAW and architecture != "x86_64":
             raise kernel.KernelError(f"this kernel is too old for {plan.attach} on this architecture")
         values["SNOOP_REGS_ON_STACK"] = _THREAD_SIZE - _PT_REGS_SIZE
-    return Asked(values, programs.can_type(btf), programs.hooked(btf), lacking, found[0] if found else "")
+    values["SNOOP_RDONLY_CAST"] = btf.function(programs.RDONLY_CAST) or None
+    values["SNOOP_WORDS"] = programs.words(btf) or None
+    return Asked(values, programs.reading(btf, plan.attach), programs.hooked(btf), lacking, found[0] if found else "")
 
 
 def settings(plan: Plan) -> dict[str, int | None]:
@@ -66,14 +69,14 @@ def settings(plan: Plan) -> dict[str, int | None]:
     }
 
 
-def find(attach: str, typed: bool) -> tuple[objects.Compiled, bool]:
+def find(attach: str, reading: str) -> tuple[objects.Compiled, bool]:
     """Find what was compiled before, or compile it (True). KernelError says why that cannot be."""
-    name = name_of(attach, typed)
+    name = name_of(attach, reading)
     found = objects.read(name)
     if found is not None:
         return found, False
     try:
-        found = compiled(attach, typed)
+        found = compiled(attach, reading)
     except holes.HoleError as error:
         raise kernel.KernelError(f"BCC compiled the kernel side into something else: {error}") from error
     # In a pod there is nowhere to keep it; its image brings it along.
@@ -158,7 +161,7 @@ def main(arguments: list[str]) -> int:
         if plan.attach == ATTACH_TRACEPOINT and not tracepoints:
             raise kernel.KernelError(f"the syscall tracepoints cannot be read below {_TRACEFS}")
         asked = ask_kernel(plan)
-        found, is_new = find(plan.attach, asked.typed)
+        found, is_new = find(plan.attach, asked.reading)
         maps, loaded = load(found, asked, plan.attach)
     except kernel.KernelError as error:
         theirs.send(json.dumps({"error": str(error)}).encode())

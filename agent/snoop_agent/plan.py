@@ -7,6 +7,9 @@ from snoop_agent import wire
 CONTAINERS = 128
 """Of one agent, counted apart: what comes beyond is counted together, and what is lost of it is the pod's gap."""
 ATTACH_TRACEPOINT, ATTACH_RAW, ATTACH_VFS = "tracepoint", "raw_tp", "fexit"
+READ_BY_CALLS, READ_BY_TYPES, READ_BY_CASTS = READINGS = ("calls", "types", "casts")
+"""How programs read kernel memory: all of it by a helper's calls; what the current task leads to by typed pointers
+(5.15 on); or everything by plain loads, after bpf_rdonly_cast (6.2 on)."""
 
 
 @dataclass(frozen=True, slots=True)

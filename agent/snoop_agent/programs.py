@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from snoop_agent import bpfsys, kernel
+from snoop_agent.plan import ATTACH_TRACEPOINT, ATTACH_VFS, READ_BY_CALLS, READ_BY_CASTS, READ_BY_TYPES
 
 EXEC = "snoop_exec"
 SYS_EXIT = "snoop_sys_exit"
@@ -136,23 +137,53 @@ def uring_tracepoint(btf: kernel.Btf) -> tuple[str, int] | None:
     return None
 
 
-_GET_CURRENT_TASK_BTF, _TASK_PT_REGS = 158, 175
+_GET_CURRENT_TASK, _GET_CURRENT_TASK_BTF, _TASK_PT_REGS = 35, 158, 175
 """Helpers, from include/uapi/linux/bpf.h."""
+RDONLY_CAST = "bpf_rdonly_cast"
+"""A function of the kernel's that programs may call."""
 
 
-def can_type(btf: kernel.Btf) -> bool:
-    """Whether this kernel follows typed pointers from the current task and its registers: tried."""
+def reading(btf: kernel.Btf, attach: str) -> str:
+    """Tell how programs may read kernel memory here (`plan.READINGS`): tried."""
+    if not _can_type(btf):
+        return READ_BY_CALLS
+    return READ_BY_CASTS if _can_cast(btf, attach) else READ_BY_TYPES
+
+
+def words(btf: kernel.Btf) -> int:
+    """Find a struct that begins with a 64-bit number: its type ID. 0 if there is none."""
+    member = btf.member("timespec64", "tv_sec")
+    return btf.struct("timespec64") if member == kernel.Member(0, 8) else 0
+
+
+def _can_cast(btf: kernel.Btf, attach: str) -> bool:
+    function, struct = btf.function(RDONLY_CAST), words(btf)
+    if not function or not struct:
+        return False
+    code = _call(_GET_CURRENT_TASK) + _MOVE_R1_R0 + _move(2, struct) + _call(function, kernel=True) + _load(0, 0)
+    kind = bpfsys.PROGRAM_TRACEPOINT if attach == ATTACH_TRACEPOINT else bpfsys.PROGRAM_RAW_TRACEPOINT
+    if attach == ATTACH_VFS:
+        hooked_function = btf.function("iterate_dir")
+        return _loads(code, bpfsys.PROGRAM_TRACING, bpfsys.TRACE_FEXIT, hooked_function)
+    return _loads(code, kind)
+
+
+def _loads(code: bytes, kind: int, attach: int = 0, function: int = 0) -> bool:
+    try:
+        os.close(bpfsys.load_program(code + _NOTHING, "snoop_probe", kind, attach, function))
+    except OSError:
+        return False
+    return True
+
+
+def _can_type(btf: kernel.Btf) -> bool:
+    """Whether this kernel follows typed pointers from the current task and its registers."""
     members = [btf.member("task_struct", "files"), btf.member("files_struct", "fdt"), btf.member("fdtable", "fd")]
     if not btf.function("bpf_task_pt_regs") or None in members:
         return False
     follow = b"".join(_load(0 if index == 0 else 1, one.offset) for index, one in enumerate(members) if one)
     registers = _call(_GET_CURRENT_TASK_BTF) + _MOVE_R1_R0 + _call(_TASK_PT_REGS) + _load(0, 0)
-    code = registers + _call(_GET_CURRENT_TASK_BTF) + follow + _NOTHING
-    try:
-        os.close(bpfsys.load_program(code, "snoop_probe", bpfsys.PROGRAM_RAW_TRACEPOINT))
-    except OSError:
-        return False
-    return True
+    return _loads(registers + _call(_GET_CURRENT_TASK_BTF) + follow, bpfsys.PROGRAM_RAW_TRACEPOINT)
 
 
 _MOVE_R1_R0 = bytes.fromhex("bf01000000000000")
@@ -160,8 +191,13 @@ _NOTHING = bytes.fromhex("b7000000000000009500000000000000")
 """r0 = 0; exit"""
 
 
-def _call(helper: int) -> bytes:
-    return bytes.fromhex("85000000") + helper.to_bytes(4, "little")
+def _call(number: int, *, kernel: bool = False) -> bytes:
+    """Call a helper or, by its type ID, a function of the kernel's (BPF_PSEUDO_KFUNC_CALL)."""
+    return bytes([0x85, 0x20 if kernel else 0, 0, 0]) + number.to_bytes(4, "little")
+
+
+def _move(register: int, number: int) -> bytes:
+    return bytes([0xB7, register, 0, 0]) + number.to_bytes(4, "little")
 
 
 def _load(source: int, offset: int) -> bytes:
@@ -172,10 +208,4 @@ def _load(source: int, offset: int) -> bytes:
 def can_fexit(btf: kernel.Btf) -> bool:
     """Whether this kernel takes fexit programs from this process: tried with an empty one."""
     function = btf.function("iterate_dir")
-    if not function:
-        return False
-    try:
-        os.close(bpfsys.load_program(_NOTHING, "snoop_probe", bpfsys.PROGRAM_TRACING, bpfsys.TRACE_FEXIT, function))
-    except OSError:
-        return False
-    return True
+    return bool(function) and _loads(b"", bpfsys.PROGRAM_TRACING, bpfsys.TRACE_FEXIT, function)

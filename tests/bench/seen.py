@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from snoop_agent import bpfsys, compiler, kernel, loader
-from snoop_agent.plan import ATTACH_RAW, Plan
+from snoop_agent.plan import ATTACH_RAW, READ_BY_CALLS, Plan
 from snoop_agent.sources import source
 
 _KEYS = 100_000
@@ -129,7 +129,7 @@ def _fill(maps: dict[str, int]) -> None:
 def measure() -> list[Result]:
     """Compile, fill, and time. Needs root, BCC, and a kernel that runs raw tracepoint programs on demand."""
     asked = loader.ask_kernel(Plan(ATTACH_RAW))
-    flags = [*compiler.cflags(ATTACH_RAW, True, kernel.machine()), f"-DKEYS={_KEYS}"]
+    flags = [*compiler.cflags(ATTACH_RAW, READ_BY_CALLS, kernel.machine()), f"-DKEYS={_KEYS}"]
     maps, programs = loader.load(compiler.compile_text(_SOURCE, flags), asked, ATTACH_RAW)
     _fill(maps)
     nothing, _ = _time(maps, programs["try_nothing"])

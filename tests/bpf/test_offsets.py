@@ -21,7 +21,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from snoop_agent import compiler, holes, kernel, loader, objects, offsets
-from snoop_agent.plan import ATTACH_RAW, ATTACH_TRACEPOINT, ATTACH_VFS, Plan
+from snoop_agent.plan import (
+    ATTACH_RAW,
+    ATTACH_TRACEPOINT,
+    ATTACH_VFS,
+    READ_BY_CALLS,
+    READ_BY_CASTS,
+    READ_BY_TYPES,
+    READINGS,
+    Plan,
+)
 
 CACHE = Path(
     os.environ.get("SNOOP_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "snoop"
@@ -180,7 +189,7 @@ def test_there_is_a_value_for_each_hole_and_a_hole_for_each_value(btf: kernel.Bt
 
 def test_a_span_holds_its_members_and_nothing_before_them(btf: kernel.Btf) -> None:
     told = offsets.values(btf, kernel.machine())
-    reads = re.findall(r"\bIN_SPAN\(([\w *]+?), [^,]+, (\w+), (\w+)\)", compiler.source())
+    reads = re.findall(r"\bIN_SPAN\(([\w *]+?), [^,]+, \w+, (\w+), (\w+)\)", compiler.source())
     assert {owner for _, owner, _ in reads} == {*offsets.SPANS, "object"}
     for kind, owner, member in reads:
         if owner == "object":  # the macro's own argument
@@ -200,11 +209,11 @@ def test_a_span_holds_its_members_and_nothing_before_them(btf: kernel.Btf) -> No
 # What the programs are made of.
 
 
-@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
+@pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("architecture", kernel.ARCHITECTURES)
 @pytest.mark.parametrize("way", WAYS)
-def test_no_hole_is_used_that_there_is_not(way: str, architecture: str, typed: bool, tmp_path: Path) -> None:
-    text = preprocessed(compiler.source(), way, architecture, typed, tmp_path)
+def test_no_hole_is_used_that_there_is_not(way: str, architecture: str, reading: str, tmp_path: Path) -> None:
+    text = preprocessed(compiler.source(), way, architecture, reading, tmp_path)
 
     assert set(re.findall(r"\b(?:OFF|SIZE|HAS|SPAN|IN_SPAN)_[a-z]\w*", text)) == set()
     assert "snoop_sweep" in text
@@ -215,23 +224,23 @@ def test_the_compiler_cannot_calculate_with_a_hole(sum_: str) -> None:
     text = compiler.source() + f"int more(void *ctx) {{ int sum = {sum_}; return sum; }}"
 
     with pytest.raises((kernel.KernelError, holes.HoleError)):
-        in_a_child(compiler.compile_text, text, compiler.cflags(ATTACH_RAW, True, kernel.machine()))
+        in_a_child(compiler.compile_text, text, compiler.cflags(ATTACH_RAW, READ_BY_TYPES, kernel.machine()))
 
 
 def test_a_hole_that_there_is_not_would_be_found(tmp_path: Path) -> None:
     text = compiler.source() + "int more(void *ctx) { return GET(int, ctx, task_struct_none); }"
 
-    assert "OFF_task_struct_none" in preprocessed(text, ATTACH_RAW, "aarch64", True, tmp_path)
+    assert "OFF_task_struct_none" in preprocessed(text, ATTACH_RAW, "aarch64", READ_BY_TYPES, tmp_path)
 
 
-def preprocessed(text: str, way: str, architecture: str, typed: bool, tree: Path) -> str:
+def preprocessed(text: str, way: str, architecture: str, reading: str, tree: Path) -> str:
     """What the OFF_ and their like have been replaced in, where they are known."""
     preprocessor = shutil.which("cc") or shutil.which("gcc")
     if preprocessor is None:
         pytest.skip("a C compiler is missing: make install brings it")
     compiler.write_tree(tree, architecture)
     other = [f"-U__{name}__" for name in kernel.ARCHITECTURES if name != architecture]
-    ours = [flag for flag in compiler.cflags(way, typed, architecture) if flag.startswith("-D")]
+    ours = [flag for flag in compiler.cflags(way, reading, architecture) if flag.startswith("-D")]
     flags = [*ours, f"-D__{architecture}__=1", *other]
     include = ["-nostdinc", f"-I{tree}/include", "-include", "linux/kconfig.h"]
     done = subprocess.run(
@@ -253,7 +262,7 @@ def test_every_member_is_used() -> None:
 
 def test_no_member_is_read_wider_or_narrower_than_it_is(btf: kernel.Btf) -> None:
     told = offsets.values(btf, kernel.machine())
-    text = re.sub(r"IN_SPAN\(([\w *]+?), ([^,]+), (\w+), (\w+)\)", r"GET(\1, \2, \3_\4)", compiler.source())
+    text = re.sub(r"IN_SPAN\(([\w *]+?), [^,]+, (\w+), (\w+), (\w+)\)", r"GET(\1, \2, \3_\4)", compiler.source())
     reads = re.findall(r"\b(?:GET|MEMBER)\(([\w *]+?), [^,]+(?:\([^)]*\))?, (\w+)\)", text)
     assert len(reads) > 50
     for kind, member in reads:
@@ -267,8 +276,9 @@ def test_no_member_is_read_wider_or_narrower_than_it_is(btf: kernel.Btf) -> None
         assert width == size or part, f"GET({kind}, …, {member}) reads {width} of {size} bytes"
 
 
+@pytest.mark.parametrize("reading", [READ_BY_CALLS, READ_BY_CASTS])
 @pytest.mark.parametrize("way", WAYS)
-def test_every_load_is_as_wide_as_its_member(way: str, btf: kernel.Btf) -> None:
+def test_every_load_is_as_wide_as_its_member(way: str, reading: str, btf: kernel.Btf) -> None:
     text, found = re.subn(
         r"#define LOAD\(to, from, member\) (.*)",
         r'#define LOAD(to, from, member) ({ _Static_assert(sizeof(to) <= WIDTH_##member, "wide: " #member); \1; })',
@@ -282,7 +292,7 @@ def test_every_load_is_as_wide_as_its_member(way: str, btf: kernel.Btf) -> None:
         if name.startswith("SIZE_")
     ]
 
-    done = in_a_child(compiler.compile_text, text, [*compiler.cflags(way, True, kernel.machine()), *widths])
+    done = in_a_child(compiler.compile_text, text, [*compiler.cflags(way, reading, kernel.machine()), *widths])
 
     assert len(done.programs) > 5
 
@@ -310,12 +320,12 @@ VARIANTS: list[tuple[set[tuple[str, str]], str]] = [
 
 
 @pytest.fixture(scope="module")
-def compiled() -> dict[tuple[str, bool], objects.Compiled]:
-    return {(way, typed): in_a_child(loader.find, way, typed)[0] for way in WAYS for typed in (True, False)}
+def compiled() -> dict[tuple[str, str], objects.Compiled]:
+    return {(way, reading): in_a_child(loader.find, way, reading)[0] for way in WAYS for reading in READINGS}
 
 
 def test_holes_are_where_the_compiler_could_have_put_something_else(
-    compiled: dict[tuple[str, bool], objects.Compiled],
+    compiled: dict[tuple[str, str], objects.Compiled],
 ) -> None:
     numbers = {
         number for one in compiled.values() for code in one.programs.values() for _, number in holes.find(code)
@@ -330,22 +340,22 @@ def test_holes_are_where_the_compiler_could_have_put_something_else(
 
 @pytest.mark.bpf
 @pytest.mark.skipif(not kernel.may_trace(), reason="needs root: the verifier is asked")
-@pytest.mark.parametrize("typed", [True, False], ids=["typed", "untyped"])
+@pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("lacks", [lacks for lacks, _ in VARIANTS], ids=[name for _, name in VARIANTS])
 @pytest.mark.parametrize("way", [ATTACH_RAW, ATTACH_TRACEPOINT])
 def test_what_a_kernel_lacks_is_never_reached(
-    way: str, lacks: set[tuple[str, str]], typed: bool, compiled: dict[tuple[str, bool], objects.Compiled]
+    way: str, lacks: set[tuple[str, str]], reading: str, compiled: dict[tuple[str, str], objects.Compiled]
 ) -> None:
-    assert load(compiled[way, typed], way, lacks) > 5
+    assert load(compiled[way, reading], way, lacks) > 5
 
 
 @pytest.mark.bpf
 @pytest.mark.skipif(not kernel.may_trace(), reason="needs root: the verifier is asked")
 def test_what_a_kernel_lacks_would_not_be_read_from_anywhere(
-    compiled: dict[tuple[str, bool], objects.Compiled],
+    compiled: dict[tuple[str, str], objects.Compiled],
 ) -> None:
     with pytest.raises(kernel.KernelError, match="the kernel refused program"):
-        load(compiled[ATTACH_RAW, True], ATTACH_RAW, AREAS | TREE)
+        load(compiled[ATTACH_RAW, READ_BY_TYPES], ATTACH_RAW, AREAS | TREE)
 
 
 def load(found: objects.Compiled, way: str, lacks: set[tuple[str, str]]) -> int:
