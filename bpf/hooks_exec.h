@@ -289,7 +289,7 @@ int snoop_exec(struct bpf_raw_tracepoint_args *ctx)
 	stage = stage_of(e);
 	argument = e->argument;
 	told = e->told;
-	e = begin(SCRATCH_EXEC);
+	e = begin(SCRATCH_EXEC, 0);
 	if (!e)
 		return 0;
 	e->record.kinds = SNOOP_EXECUTE;

@@ -68,11 +68,7 @@ static __always_inline int on_syscall(void *regs, long number, long result)
 		return FOUND_NOTHING;
 	if (call->how == SNOOP_BY_BLIND)
 		return result >= 0 ? FOUND_BLIND : FOUND_NOTHING;
-	e = scratch_of(SCRATCH_CALL);
-	if (!e)
-		return FOUND_NOTHING;
-	second = stage_of(e);
-	e = begin(SCRATCH_CALL);
+	e = begin(SCRATCH_CALL, &second);
 	if (!e)
 		return FOUND_NOTHING;
 	if (call->how == SNOOP_BY_PLACES)

@@ -85,7 +85,7 @@ static __always_inline int on_request(void *request)
 	name = second ? uring_second(command, operation, &dirfd) : uring_name(command, operation, &dirfd, &kinds);
 	if (!more && (!name || is_error_pointer(name)))
 		return FOUND_NOTHING;
-	e = begin(SCRATCH_URING);
+	e = begin(SCRATCH_URING, 0);
 	if (!e)
 		return FOUND_NOTHING;
 	e->next = more ? TAIL_URING : 0;

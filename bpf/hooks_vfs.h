@@ -166,7 +166,7 @@ static __always_inline int on_open(int dfd, void *filename, void *how, void *fil
 	__u32 flags, lookup;
 	int compat = 0;
 
-	e = begin(SCRATCH_OPEN);
+	e = begin(SCRATCH_OPEN, 0);
 	if (!e || !take_filename(e, filename))
 		return 0;
 	flags = GET(__u32, how, open_flags_open_flag);
@@ -222,7 +222,7 @@ static __always_inline int on_lookup(int dfd, void *filename, void *path, void *
 	void *task = CURRENT_TASK();
 	struct scratch *e;
 
-	e = begin(SCRATCH_LOOKUP);
+	e = begin(SCRATCH_LOOKUP, 0);
 	if (!e || !take_filename(e, filename))
 		return 0;
 	e->record.kinds = kinds_of_lookup(task);
@@ -255,7 +255,7 @@ static __always_inline int on_create(int dfd, void *filename, void *dentry)
 	void *task = CURRENT_TASK();
 	struct scratch *e;
 
-	e = begin(SCRATCH_CREATE);
+	e = begin(SCRATCH_CREATE, 0);
 	if (!e || !take_filename(e, filename))
 		return 0;
 	e->record.kinds = SNOOP_CREATE;
@@ -300,7 +300,7 @@ static __always_inline int on_object(int which, __u32 kinds, void *mnt, void *de
 	/* A layer's own file, on a mount that nobody sees: overlayfs asks again for what it was asked for. */
 	if (is_error_pointer(GET(void *, mount_of(mnt), mount_mnt_ns)))
 		return 0;
-	e = begin(which);
+	e = begin(which, 0);
 	if (!e)
 		return 0;
 	e->record.kinds = kinds;

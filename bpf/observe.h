@@ -29,38 +29,56 @@ static __always_inline struct snoop_counters *counters_of(__u32 slot, __u64 cont
 	return MAP_LOOKUP(counting, &container);
 }
 
-static __always_inline struct snoop_bucket *bucket_of(__u32 slot, __u64 fingerprint)
+/* The front buckets lie close together: what most containers use fits there, and a look-up finds it in the caches. They
+ * keep what they have. Who finds no place there has one in the back, which has room for all, and where the new replace
+ * the old. */
+static __always_inline struct snoop_bucket *front_of(void *objects, __u64 fingerprint)
 {
-	__u32 index = fingerprint >> 40 & HOLE(SNOOP_BUCKET_MASK);
-	void *objects = LOOKUP(seens, &slot);
+	__u32 index = fingerprint >> 40 & HOLE(SNOOP_FRONT_MASK);
 
-	return objects ? MAP_LOOKUP(objects, &index) : 0;
+	return MAP_LOOKUP(objects, &index);
 }
 
-static __always_inline int was_seen(struct scratch *e)
+static __always_inline struct snoop_bucket *back_of(void *objects, __u64 fingerprint)
 {
-	struct snoop_bucket *bucket = bucket_of(e->agent, e->seen);
-	__u64 it = e->seen;
+	__u32 index = HOLE(SNOOP_FRONT) + (fingerprint >> 20 & HOLE(SNOOP_BACK_MASK));
 
-	if (!bucket || e->unkeyed)
-		return 0;
+	return MAP_LOOKUP(objects, &index);
+}
+
+static __always_inline int holds(struct snoop_bucket *bucket, __u64 it)
+{
 	return bucket->seen[0] == it || bucket->seen[1] == it || bucket->seen[2] == it || bucket->seen[3] == it ||
 	       bucket->seen[4] == it || bucket->seen[5] == it || bucket->seen[6] == it || bucket->seen[7] == it;
 }
 
+static __always_inline int was_seen(struct scratch *e)
+{
+	void *objects = LOOKUP(seens, &e->agent);
+	struct snoop_bucket *bucket;
+
+	if (!objects || e->unkeyed)
+		return 0;
+	bucket = front_of(objects, e->seen);
+	if (!bucket)
+		return 0;
+	if (holds(bucket, e->seen))
+		return 1;
+	/* Places are taken in their order. */
+	if (!bucket->seen[SNOOP_BUCKET - 1])
+		return 0;
+	bucket = back_of(objects, e->seen);
+	return bucket && holds(bucket, e->seen);
+}
+
 #define TAKE_IF_EMPTY(place)                                                                                           \
 	if (!bucket->seen[place]) {                                                                                    \
-		bucket->seen[place] = e->seen;                                                                         \
-		return;                                                                                                \
+		bucket->seen[place] = it;                                                                              \
+		return 1;                                                                                              \
 	}
 
-static __always_inline void mark_seen(struct scratch *e)
+static __always_inline int take_place_in(struct snoop_bucket *bucket, __u64 it)
 {
-	struct snoop_bucket *bucket = bucket_of(e->agent, e->seen);
-	__u32 place = e->seen >> 1 & (SNOOP_BUCKET - 1);
-
-	if (!bucket || e->unkeyed)
-		return;
 	TAKE_IF_EMPTY(0)
 	TAKE_IF_EMPTY(1)
 	TAKE_IF_EMPTY(2)
@@ -69,7 +87,23 @@ static __always_inline void mark_seen(struct scratch *e)
 	TAKE_IF_EMPTY(5)
 	TAKE_IF_EMPTY(6)
 	TAKE_IF_EMPTY(7)
-	bucket->seen[place] = e->seen;
+	return 0;
+}
+
+static __always_inline void mark_seen(struct scratch *e)
+{
+	void *objects = LOOKUP(seens, &e->agent);
+	__u32 place = e->seen >> 1 & (SNOOP_BUCKET - 1);
+	struct snoop_bucket *bucket;
+
+	if (!objects || e->unkeyed)
+		return;
+	bucket = front_of(objects, e->seen);
+	if (bucket && take_place_in(bucket, e->seen))
+		return;
+	bucket = back_of(objects, e->seen);
+	if (bucket && !take_place_in(bucket, e->seen))
+		bucket->seen[place] = e->seen;
 }
 
 /* That one object hides another has a chance of 1 in 10^14, at 100,000 of them. */

@@ -39,6 +39,7 @@ struct scratch {
 	__u32 flat;     /* that walk follows the file system, not the mounts */
 	__u32 next;     /* the tail after emit, or 0: the entry program itself, for its next stage */
 	__u32 stage;    /* which one that is */
+	__u32 generation; /* of the configuration that its thread was known by */
 	__u32 unkeyed;  /* the base lies too deep to be hashed: every touch is reported */
 	__u32 longest;  /* the lengths of names, or'ed */
 	__u32 told;     /* arguments of a `#!` chain so far */
@@ -75,8 +76,11 @@ static __always_inline struct scratch *handed_on(void)
 /* Which stage its entry program is in for this thread: 0 if it begins. */
 static __always_inline __u32 stage_of(struct scratch *e)
 {
-	__u32 stage = e->owner == bpf_get_current_pid_tgid() ? e->stage : 0;
+	__u32 stage;
 
+	if (!e->owner)
+		return 0;
+	stage = e->owner == bpf_get_current_pid_tgid() ? e->stage : 0;
 	e->owner = 0;
 	return stage;
 }
@@ -122,8 +126,9 @@ static __always_inline void blank(struct scratch *e, struct snoop_leaf *leaf, vo
 	e->record.container = leaf->container;
 }
 
-/* An empty record for the current task, or 0 if it is none of ours. */
-static __always_inline struct scratch *begin(int which)
+/* An empty record for the current task, or 0 if it is none of ours. `stage`: which one its entry program is in, if that is
+ * not known yet. Of a thread that was none of ours by its second stage, what it began is void. */
+static __always_inline struct scratch *begin(int which, int *stage)
 {
 	void *task = CURRENT_TASK();
 	struct snoop_leaf leaf = {};
@@ -132,8 +137,12 @@ static __always_inline struct scratch *begin(int which)
 	if (!find_leaf(task, 1, &leaf))
 		return 0;
 	e = scratch_of(which);
-	if (e)
-		blank(e, &leaf, task);
+	if (!e)
+		return 0;
+	if (stage)
+		*stage = e->generation == leaf.generation ? stage_of(e) : 0;
+	e->generation = leaf.generation;
+	blank(e, &leaf, task);
 	return e;
 }
 

@@ -50,7 +50,15 @@ _SHAPE = "snoop_map_"
 """What programs are called that tell a map's shape (bpf/maps.h)."""
 _PLAIN = ("SNOOP_RING_BYTES", "SNOOP_BUCKETS", "SNOOP_TARGETS", "SNOOP_RDONLY_CAST")
 """Holes in maps' shapes, and a function's."""
-_SETTINGS = ("SNOOP_BUCKET_MASK", "SNOOP_WALK_MAX", "SNOOP_REGS_ON_STACK", "SNOOP_URING_ARGUMENT", "SNOOP_WORDS")
+_SETTINGS = (
+    "SNOOP_FRONT",
+    "SNOOP_FRONT_MASK",
+    "SNOOP_BACK_MASK",
+    "SNOOP_WALK_MAX",
+    "SNOOP_REGS_ON_STACK",
+    "SNOOP_URING_ARGUMENT",
+    "SNOOP_WORDS",
+)
 """Holes in programs that are no members of anything."""
 
 

@@ -63,7 +63,9 @@ def settings(plan: Plan) -> dict[str, int | None]:
     return {
         "SNOOP_RING_BYTES": plan.ring_pages * 4096,
         "SNOOP_BUCKETS": plan.buckets,
-        "SNOOP_BUCKET_MASK": plan.buckets - 1,
+        "SNOOP_FRONT": plan.front,
+        "SNOOP_FRONT_MASK": plan.front - 1,
+        "SNOOP_BACK_MASK": plan.back - 1,
         "SNOOP_TARGETS": plan.targets,
         "SNOOP_WALK_MAX": plan.walk_max,
     }

@@ -10,6 +10,8 @@ ATTACH_TRACEPOINT, ATTACH_RAW, ATTACH_VFS = "tracepoint", "raw_tp", "fexit"
 READ_BY_CALLS, READ_BY_TYPES, READ_BY_CASTS = READINGS = ("calls", "types", "casts")
 """How programs read kernel memory: all of it by a helper's calls; what the current task leads to by typed pointers
 (5.15 on); or everything by plain loads, after bpf_rdonly_cast (6.2 on)."""
+_FRONT = 4096
+"""256 KiB: 30,000 objects; what is looked up in more costs twice as much (docs/performance.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,16 @@ class Plan:
     """Listen to the optional calls (mmap) too."""
 
     @property
-    def buckets(self) -> int:
-        """How many cache lines of objects that is."""
+    def back(self) -> int:
+        """How many cache lines of objects that is: a power of two."""
         return max(1, self.seen_entries // wire.BUCKET)
+
+    @property
+    def front(self) -> int:
+        """How many more come first, close together: a power of two."""
+        return min(self.back, _FRONT)
+
+    @property
+    def buckets(self) -> int:
+        """How many that are."""
+        return self.front + self.back
