@@ -169,9 +169,9 @@ def _resolved(found: Account, path: bytes, root: bytes) -> None:
     """Allow what a look-up that tells no descriptor led to: what is there now, with and without a last link."""
     tops = [source for to, source in found.binds if not to] if root == b"/" else []
     for name, top in [(path, root), *((top + path, top) for top in tops)]:
-        found.targets.add(physical(name, top))
         folder, _, leaf = name.rpartition(b"/")
-        found.targets.add(physical(folder or b"/", top).rstrip(b"/") + b"/" + leaf)
+        found.targets |= found.ways(physical(name, top))
+        found.targets |= found.ways(physical(folder or b"/", top).rstrip(b"/") + b"/" + leaf)
 
 
 def _executed(found: Account, path: bytes, place: Place) -> None:
