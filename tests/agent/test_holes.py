@@ -7,7 +7,7 @@ import pytest
 from snoop_agent import holes
 
 INSTRUCTION = struct.Struct("<BBhi")
-ADD, SUBTRACT, MOVE, AND, LOAD, LOAD_WIDE, EXIT = 0x07, 0x17, 0xB7, 0x57, 0x79, 0x18, 0x95
+ADD, SUBTRACT, MOVE, AND, LOAD, LOAD_WIDE, CALL, EXIT = 0x07, 0x17, 0xB7, 0x57, 0x79, 0x18, 0x85, 0x95
 NAMES = ["OFF_one", "OFF_two"]
 NUMBERS = holes.numbers(NAMES)
 ONE, TWO = NUMBERS["OFF_one"], NUMBERS["OFF_two"]
@@ -25,6 +25,12 @@ def test_a_value_takes_the_place_of_its_number(operation: int) -> None:
     assert list(holes.find(text)) == [(0, ONE), (16, TWO)]
     filled = holes.fill(text, {ONE: 184, TWO: 0}, {})
     assert filled == code((operation, 3, 0, 184), (MOVE, 0, 0, 7), (operation, 5, 0, 0), (EXIT, 0, 0, 0))
+
+
+def test_a_function_of_the_kernels_is_called_by_its_number() -> None:
+    text = code((CALL, 0, 0, ONE), (CALL, 0, 0, 113))
+
+    assert holes.fill(text, {ONE: 71234}, {}) == code((CALL, 0x20, 0, 71234), (CALL, 0, 0, 113))
 
 
 def test_a_map_is_named_by_its_descriptor() -> None:

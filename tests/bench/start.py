@@ -29,6 +29,9 @@ def measure(session: Session) -> list[Row]:
             continue
         firsts, nexts, seconds, peaks, problems = [], [], [], [], []
         try:
+            # What is compiled once is in the agent's image; here the first start of all leaves it in the cache.
+            with session.node.pod() as pod:
+                pod.agent(way).wait()
             for _ in range(rounds):
                 with ExitStack() as stack:
                     first = _limited(session.node, stack, way)
@@ -44,7 +47,7 @@ def measure(session: Session) -> list[Row]:
         cpu = f"{statistics.median(seconds):.2f} s of CPU"
         limited = "its limit never met" if not any(problems) else f"its limit met {max(problems)} times"
         cached = "libraries were in the page cache"
-        shared = "programs shared by bpffs" if session.node.setup.pins else "each compiles its own"
+        shared = "programs shared by bpffs" if session.node.setup.pins else "each loads its own"
         how = "200m of CPU, 128 MiB"
         rows += [
             median_row(firsts, Row(NAME, f"start to recording, first on a node, {how}", way, None, "s", _FIRST, cpu)),

@@ -326,6 +326,27 @@ def test_what_finds_no_room_is_counted_and_told_on_the_next_touch(attach: str, t
         bench.close()
 
 
+@pytest.mark.parametrize(("entries", "most"), [(8, 900), (256, 330)], ids=["no room", "more than the front holds"])
+def test_what_is_seen_for_the_first_time_is_never_taken_for_a_repeat(
+    attach: str, tmp_path: Path, entries: int, most: int
+) -> None:
+    if attach == "tracepoint":
+        pytest.skip("what was seen is the same for both ways")
+    bench = Bench(attach, Plan(attach, ring_pages=256, seen_entries=entries))
+    try:
+        files = {f"{tmp_path}/{number}" for number in range(300)}
+        for file in files:
+            Path(file).write_text("x")
+        run = bench.run(["/bin/sh", "-c", f"for round in 1 2 3; do cat {tmp_path}/*; done"])
+        told = [event for event in run.events if event.asked.decode() in files and event.kinds & wire.READ]
+        assert {event.asked.decode() for event in told} == files
+        assert len(told) <= most
+        if entries == 8:
+            assert len(told) > 800
+    finally:
+        bench.close()
+
+
 @pytest.fixture
 def overlay(tmp_path: Path) -> Iterator[Path]:
     """A root file system as containers have it: an overlay over the machine's own /usr."""
