@@ -5,7 +5,8 @@ import platform
 import sys
 from pathlib import Path
 
-from snoop_agent import kernel
+from snoop_agent import kernel, objects
+from snoop_agent.compiler import names
 from snoop_report.version import version
 
 _CAPABILITIES = {"SYS_ADMIN": 21, "PERFMON": 38, "BPF": 39}  # include/uapi/linux/capability.h
@@ -17,12 +18,16 @@ def run() -> int:
     sys.stdout.write(f"kernel {kernel.release()} {platform.machine()}\n")
     sys.stdout.write(f"BTF: {'yes' if kernel.BTF_PATH.exists() else 'no, so this machine cannot be traced'}\n")
     sys.stdout.write(f"capabilities: {' '.join(held_capabilities(_status())) or 'none of those that tracing needs'}\n")
+    lacking = [name for name in names() if objects.read(name) is None]
+    if not lacking:
+        sys.stdout.write("programs: compiled\n")
+        return 0
     try:
         importlib.import_module("bcc")
     except Exception as error:
-        sys.stdout.write(f"bcc: cannot be loaded, so this image is broken: {error}\n")
+        sys.stdout.write(f"programs: {lacking[0]} is not there, nor BCC ({error}), so this image is broken\n")
         return 1
-    sys.stdout.write("bcc: yes\n")
+    sys.stdout.write("programs: to be compiled by BCC\n")
     return 0
 
 

@@ -113,6 +113,11 @@ def name_of(attach: str, reading: str) -> str:
     return f"{architecture}-{attach}-{reading}-{checksum(text)}"
 
 
+def names() -> list[str]:
+    """Name all that there is to compile."""
+    return [name_of(attach, reading) for attach in _ATTACH for reading in READINGS]
+
+
 def compile_text(text: str, flags: list[str]) -> objects.Compiled:
     """Compile. KernelError if BCC is not there, or will not."""
     with tempfile.TemporaryDirectory(prefix="snoop-headers-") as tree:

@@ -30,8 +30,8 @@ class Asked:
 
     values: dict[str, int | None]
     """Of holes, by name."""
-    reading: str
-    """One of `plan.READINGS`."""
+    readings: list[str]
+    """Of `plan.READINGS`, best first."""
     functions: dict[str, int]
     lacking: list[str]
     uring: str
@@ -55,7 +55,7 @@ def ask_kernel(plan: Plan) -> Asked:
         values["SNOOP_REGS_ON_STACK"] = _THREAD_SIZE - _PT_REGS_SIZE
     values["SNOOP_RDONLY_CAST"] = btf.function(programs.RDONLY_CAST) or None
     values["SNOOP_WORDS"] = programs.words(btf) or None
-    return Asked(values, programs.reading(btf, plan.attach), programs.hooked(btf), lacking, found[0] if found else "")
+    return Asked(values, programs.readings(btf, plan.attach), programs.hooked(btf), lacking, found[0] if found else "")
 
 
 def settings(plan: Plan) -> dict[str, int | None]:
@@ -82,7 +82,7 @@ def find(attach: str, reading: str) -> tuple[objects.Compiled, bool]:
     except holes.HoleError as error:
         raise kernel.KernelError(f"BCC compiled the kernel side into something else: {error}") from error
     # In a pod there is nowhere to keep it; its image brings it along.
-    with contextlib.suppress(OSError, RuntimeError):
+    with contextlib.suppress(OSError):
         objects.keep(name, found)
     return found, True
 
@@ -94,7 +94,7 @@ def load(found: objects.Compiled, asked: Asked, attach: str) -> tuple[dict[str, 
     by_number = {number: asked.values[name] for name, number in hole_numbers(kernel.machine()).items()}
     maps = _make_maps(found.maps, by_number)
     numbered = {shape.number: maps[name] for name, shape in found.maps.items()}
-    loaded = {}
+    loaded: dict[str, int] = {}
     for label, code in found.programs.items():
         shape = programs.shape(label, attach, asked.functions, uring=bool(asked.uring))
         if shape is None:
@@ -102,8 +102,23 @@ def load(found: objects.Compiled, asked: Asked, attach: str) -> tuple[dict[str, 
         try:
             loaded[label] = bpfsys.load_program(holes.fill(code, by_number, numbered), label, *shape)
         except OSError as error:
+            for descriptor in (*maps.values(), *loaded.values()):
+                os.close(descriptor)
             raise kernel.KernelError(f"the kernel refused program {label}: {error.strerror}") from error
     return maps, loaded
+
+
+def load_best(asked: Asked, attach: str) -> tuple[dict[str, int], dict[str, int], bool]:
+    """Load what reads memory in the best way that the kernel takes whole. True: it had to be compiled."""
+    *others, last = asked.readings
+    for reading in others:
+        try:
+            found, is_new = find(attach, reading)
+            return *load(found, asked, attach), is_new
+        except kernel.KernelError:
+            continue
+    found, is_new = find(attach, last)
+    return *load(found, asked, attach), is_new
 
 
 def _make_maps(shapes: Mapping[str, objects.Shape], values: Mapping[int, int | None]) -> dict[str, int]:
@@ -163,8 +178,7 @@ def main(arguments: list[str]) -> int:
         if plan.attach == ATTACH_TRACEPOINT and not tracepoints:
             raise kernel.KernelError(f"the syscall tracepoints cannot be read below {_TRACEFS}")
         asked = ask_kernel(plan)
-        found, is_new = find(plan.attach, asked.reading)
-        maps, loaded = load(found, asked, plan.attach)
+        maps, loaded, is_new = load_best(asked, plan.attach)
     except kernel.KernelError as error:
         theirs.send(json.dumps({"error": str(error)}).encode())
         return 1

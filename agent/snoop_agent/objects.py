@@ -5,6 +5,7 @@ named after what it was compiled from, so that none can be taken for another.
 """
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -43,11 +44,10 @@ class Compiled:
 def read(name: str) -> Compiled | None:
     """Find what was compiled before, in the image or in the cache. None if it is in neither."""
     for directory in _directories():
-        path = directory / name
         try:
-            if _is_others(directory) or _is_others(path):
-                continue
-            return unpack(path.read_bytes())
+            with (directory / name).open("rb") as file:
+                if not (_is_others(directory.stat()) or _is_others(os.fstat(file.fileno()))):
+                    return unpack(file.read())
         except (OSError, ValueError, KeyError, TypeError, zlib.error):
             continue
     return None
@@ -56,6 +56,8 @@ def read(name: str) -> Compiled | None:
 def keep(name: str, compiled: Compiled, directory: Path | None = None) -> None:
     """Write it into `directory`, or into the cache. OSError if that cannot be."""
     folder = directory or cache()
+    if folder is None:
+        raise FileNotFoundError(errno.ENOENT, "this user has no home directory")
     folder.mkdir(mode=0o700 if directory is None else 0o755, parents=True, exist_ok=True)
     draft = folder / f"{name}.{os.getpid()}"
     try:
@@ -91,17 +93,21 @@ def unpack(data: bytes) -> Compiled:
     return Compiled(programs, {str(name): Shape(**shape) for name, shape in told["maps"].items()})
 
 
-def cache() -> Path:
-    """Where what was compiled here is kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snoop/programs"
+def cache() -> Path | None:
+    """Where what was compiled here is kept. None if this user has no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snoop/programs"
+    except RuntimeError:
+        return None
 
 
 def _directories() -> Iterator[Path]:
     yield Path(snoop_bpf.__path__[0], "compiled")
-    yield cache()
+    kept = cache()
+    if kept is not None:
+        yield kept
 
 
-def _is_others(path: Path) -> bool:
+def _is_others(there: os.stat_result) -> bool:
     """Whether another user may have written it: what goes into the kernel is trusted as our own code is."""
-    there = path.stat()
     return there.st_uid not in (0, os.geteuid()) or bool(there.st_mode & (stat.S_IWGRP | stat.S_IWOTH))

@@ -143,11 +143,11 @@ RDONLY_CAST = "bpf_rdonly_cast"
 """A function of the kernel's that programs may call."""
 
 
-def reading(btf: kernel.Btf, attach: str) -> str:
-    """Tell how programs may read kernel memory here (`plan.READINGS`): tried."""
+def readings(btf: kernel.Btf, attach: str) -> list[str]:
+    """List how programs may read kernel memory here (`plan.READINGS`), best first: tried."""
     if not _can_type(btf):
-        return READ_BY_CALLS
-    return READ_BY_CASTS if _can_cast(btf, attach) else READ_BY_TYPES
+        return [READ_BY_CALLS]
+    return [*([READ_BY_CASTS] if _can_cast(btf, attach) else []), READ_BY_TYPES, READ_BY_CALLS]
 
 
 def words(btf: kernel.Btf) -> int:

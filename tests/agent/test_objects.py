@@ -95,3 +95,15 @@ def test_nowhere_to_keep_it_is_an_error_that_leaves_nothing(cache: Path) -> None
 
     with pytest.raises(OSError, match="exists"):
         objects.keep(NAME, COMPILED)
+
+
+def test_who_has_no_home_compiles_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+
+    assert objects.read(NAME) is None
+    with pytest.raises(OSError, match="no home directory"):
+        objects.keep(NAME, COMPILED)

@@ -1,5 +1,6 @@
 """The program itself, as a process."""
 
+import importlib
 import json
 import os
 import signal
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from snoop_agent import sidecar
+from snoop_agent import compiler, objects, sidecar
 from snoop_agent.check import held_capabilities
+
+COMPILED = objects.Compiled({}, {})
 
 
 def test_a_bad_setting_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,14 +57,14 @@ def test_check_says_what_works_here_and_succeeds_where_the_image_does(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("snoop_agent.kernel.BTF_PATH", tmp_path / "none")
-    monkeypatch.setattr("importlib.import_module", lambda name: None)
+    monkeypatch.setattr("snoop_agent.objects.read", lambda name: COMPILED)
 
     assert sidecar.main(["check"]) == 0
 
     said = capsys.readouterr().out
     assert f"kernel {os.uname().release}" in said
     assert "BTF: no, so this machine cannot be traced" in said
-    assert "bcc: yes" in said
+    assert "programs: compiled" in said
 
 
 def test_check_fails_where_the_image_is_broken(
@@ -70,10 +73,17 @@ def test_check_fails_where_the_image_is_broken(
     def broken(name: str) -> None:
         raise OSError("libbcc.so.0: cannot open shared object file")
 
-    monkeypatch.setattr("importlib.import_module", broken)
+    one = compiler.names()[4]
+    monkeypatch.setattr("snoop_agent.objects.read", lambda name: None if name == one else COMPILED)
+    monkeypatch.setattr(importlib, "import_module", lambda name: None)
+    assert sidecar.main(["check"]) == 0
+    assert "programs: to be compiled by BCC" in capsys.readouterr().out
 
+    monkeypatch.setattr(importlib, "import_module", broken)
     assert sidecar.main(["check"]) == 1
-    assert "libbcc.so.0" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert one in said
+    assert "libbcc.so.0" in said
 
 
 def test_capabilities_are_read_from_the_kernels_mask() -> None:

@@ -358,6 +358,30 @@ def test_what_a_kernel_lacks_would_not_be_read_from_anywhere(
         load(compiled[ATTACH_RAW, READ_BY_TYPES], ATTACH_RAW, AREAS | TREE)
 
 
+@pytest.mark.bpf
+@pytest.mark.skipif(not kernel.may_trace(), reason="needs root: the verifier is asked")
+def test_where_the_best_way_to_read_is_refused_the_next_one_is_taken(
+    compiled: dict[tuple[str, str], objects.Compiled],
+) -> None:
+    asked = loader.ask_kernel(Plan(ATTACH_RAW, ring_pages=1, seen_entries=8))
+    crippled = replace(asked, values=asked.values | {"SNOOP_WORDS": None}, readings=list(READINGS[::-1]))
+    with pytest.raises(kernel.KernelError, match="the kernel refused program"):
+        loader.load(compiled[ATTACH_RAW, READ_BY_CASTS], crippled, ATTACH_RAW)
+    before = descriptors()
+
+    maps, loaded, is_new = loader.load_best(crippled, ATTACH_RAW)
+
+    assert len(loaded) > 5
+    assert not is_new
+    for descriptor in (*maps.values(), *loaded.values()):
+        os.close(descriptor)
+    assert descriptors() == before
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def load(found: objects.Compiled, way: str, lacks: set[tuple[str, str]]) -> int:
     """Load as a kernel would that has nothing of `lacks` and all else. Counts programs."""
     asked = loader.ask_kernel(Plan(way, ring_pages=1, seen_entries=8))

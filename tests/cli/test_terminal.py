@@ -115,7 +115,13 @@ def test_a_full_disk_is_told_in_one_line(written) -> None:
 
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with subprocess.Popen([*SNOOP, "files", str(tmp_path / "pipe")], stderr=subprocess.PIPE, text=True) as running:
+    # A shell's background job ignores it, and so would what it starts.
+    with subprocess.Popen(
+        [*SNOOP, "files", str(tmp_path / "pipe")],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
         writer = os.open(tmp_path / "pipe", os.O_WRONLY)  # returns once it is read
         time.sleep(0.3)
         running.send_signal(signal.SIGINT)
