@@ -33,16 +33,19 @@ static __always_inline void take_place(struct scratch *e, void *task, int how)
 	take_object(e, now.mnt, now.dentry);
 }
 
-/* unshare and setns. Who enters another tree than its own uses files of that, under names of that. */
-static __always_inline int on_places(void *task, long result)
+/* Who enters another tree than its own uses files of that, under names of that. setns writes it into the process's own
+ * fs_struct. After unshare that may be a new one, of which nothing that was remembered holds; an empty mount namespace
+ * (7.1) begins with no tree at all. */
+static __always_inline int on_places(void *task, int how, __u64 flags, long result)
 {
-	void *fs = GET(void *, task, task_struct_fs);
+	void *fs = GET(void *, task, task_struct_fs), *root = GET(void *, fs, fs_struct_root_dentry);
 	__u64 place = (__u64)fs;
 	struct places *before = LOOKUP(stood, &place);
+	int entered = how == SNOOP_BY_SETNS ? before && root != before->root.dentry
+					    : (flags & UNSHARE_EMPTY_MNTNS_FLAG) != 0;
 
 	remember_places(task);
-	return result >= 0 && before && GET(void *, fs, fs_struct_root_dentry) != before->root.dentry ? FOUND_BLIND
-												      : FOUND_NOTHING;
+	return result >= 0 && entered ? FOUND_BLIND : FOUND_NOTHING;
 }
 
 /* FOUND_NEW: a record is ready to be admitted and told. FOUND_NEXT: not that, but the call has another name. */
@@ -71,8 +74,8 @@ static __always_inline int on_syscall(void *regs, long number, long result)
 	e = begin(SCRATCH_CALL, &second);
 	if (!e)
 		return FOUND_NOTHING;
-	if (call->how == SNOOP_BY_PLACES)
-		return on_places(task, result);
+	if (call->how == SNOOP_BY_SETNS || call->how == SNOOP_BY_UNSHARE)
+		return on_places(task, call->how, argument_of(compat, regs, call->extra), result);
 	more = !second && call->second != SNOOP_NO_ARG && tells_of_second(result);
 	/* What a mount starts from is a path if it is a bind mount. */
 	if (call->how == SNOOP_BY_MOUNT && !(argument_of(compat, regs, call->extra) & MS_BIND_FLAG))

@@ -77,8 +77,9 @@ enum snoop_call_how {
 	SNOOP_BY_CHROOT = 9,  /* the same, of the root directory */
 	SNOOP_BY_FCHDIR = 10, /* a descriptor that becomes the working directory */
 	SNOOP_BY_SOCKET = 11, /* a socket address that may hold a name */
-	SNOOP_BY_PLACES = 12, /* may give the process other directories; names nothing */
+	SNOOP_BY_UNSHARE = 12, /* may give the process an fs_struct of its own; names nothing. Flags in an argument */
 	SNOOP_BY_MOUNT = 13,  /* a name; the second one is one if the flags say so */
+	SNOOP_BY_SETNS = 14,  /* may give the process other directories; names nothing */
 };
 
 struct snoop_call {

@@ -30,9 +30,10 @@ NO_ARGUMENT = 0xFF
     BY_CHROOT,
     BY_FCHDIR,
     BY_SOCKET,
-    BY_PLACES,
+    BY_UNSHARE,
     BY_MOUNT,
-) = range(1, 14)
+    BY_SETNS,
+) = range(1, 15)
 
 _u8, _u16, _u32, _s32, _u64 = ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64
 

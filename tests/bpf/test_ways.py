@@ -366,3 +366,35 @@ assert ctypes.CDLL(None).setns(fd, 0) == 0"""
         other.kill()
     assert run.status == 0
     assert run.blind == 1
+
+
+def test_who_unshares_what_another_left_chrooted_is_no_gap(traced: Traced, c_program: Build, tmp_path: Path) -> None:
+    # The kernel gives out the struct of directories that was freed last; it had another root.
+    source = f"""#define _GNU_SOURCE
+    #include <fcntl.h>
+    #include <pthread.h>
+    #include <sched.h>
+    #include <stdlib.h>
+    #include <sys/wait.h>
+    #include <unistd.h>
+    static void *own(void *none) {{
+        if (unshare(CLONE_FS) || chdir("{tmp_path}") || open("file", O_RDONLY | O_CREAT, 0600) < 0) exit(3);
+        return none;
+    }}
+    int main(void) {{
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(sched_getcpu(), &one);
+        if (sched_setaffinity(0, sizeof(one), &one)) return 1;
+        for (int i = 0; i < 50; i++) {{
+            pthread_t thread;
+            if (!fork()) _exit(chroot("{tmp_path}"));
+            wait(0);
+            if (pthread_create(&thread, 0, own, 0) || pthread_join(thread, 0)) return 2;
+        }}
+        return 0;
+    }}"""
+    run = traced([c_program(source)])
+    assert run.status == 0
+    assert {os.fsdecode(one.base) for one in run.events if one.asked == b"file"} == {str(tmp_path)}
+    assert run.blind == 0
