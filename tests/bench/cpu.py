@@ -39,12 +39,12 @@ def _agent(session: Session, pod: Pod, way: str) -> list[Row]:
     # Known is what is in the file already: writing that belongs to the new ones.
     if (written := agent.recorded(KNOWN).below(FILES)) < KNOWN:
         raise BenchError(f"the report has {written:,} of the {KNOWN:,} files that shall be known")
-    for what, target, options in (
-        ("1,000 opens/s of known files", 0.5, {"n": KNOWN, "r": 1000}),
-        ("100,000 repeats/s", 1.0, {"n": KNOWN, "r": 100_000}),
-        ("1,000 opens/s, each of a new file", None, {"n": new, "f": KNOWN, "r": 1000}),
+    for what, target, mode, options in (
+        ("1,000 opens/s of known files", 0.5, "known", {"n": KNOWN, "r": 1000}),
+        ("100,000 repeats/s", 1.0, "known", {"n": KNOWN, "r": 100_000}),
+        ("1,000 opens/s, each of a new file", None, "paced", {"n": new, "f": KNOWN, "r": 1000}),
     ):
-        load = pod.load(app, "paced", c=session.cpu, s=seconds, **options).ready()
+        load = pod.load(app, mode, c=session.cpu, s=seconds, **options).ready()
         agent.settle(2.0)
         share, reached = _while(agent, load)
         rows.append(Row(NAME, f"CPU of the agent, {what}", way, share, "%", target, f"{reached:,.0f}/s reached"))

@@ -10,10 +10,12 @@
  * getppid   one line a batch: nanoseconds of one getppid(2)
  * flood     open and close them in turn at full rate; one line: operations, seconds
  * paced     the same, RATE a second; SECONDS 0: each once
+ * known     the same, of files that it has touched before
  * soak      RATE steps a second: repeats, and now and then a new file that goes again, and a process
  *
- * Timed modes touch everything once, print "ready", and begin when a line comes in: what the first touches set off is
- * over by then. Times are CLOCK_MONOTONIC. */
+ * Timed modes print "ready" and begin when a line comes in. The first two, and `known`, touch everything once before that:
+ * what the first touches set off is over by then. (Each load has a mount namespace of its own, so what another one has
+ * touched is new once more.) Times are CLOCK_MONOTONIC. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -112,6 +114,12 @@ static void make(void)
 	}
 }
 
+static void touch_all(void)
+{
+	for (long i = 0; i < files; i++)
+		touch(name_of(i));
+}
+
 static void wait_for_go(void)
 {
 	char line[16];
@@ -131,8 +139,8 @@ static void timed(int of_files)
 	if (!took)
 		fail("no memory");
 	memset(took, 0, BATCHES_MAX * sizeof(*took));
-	for (long i = 0; of_files && i < files; i++)
-		touch(name_of(i));
+	if (of_files)
+		touch_all();
 	wait_for_go();
 	before = now();
 	until = before + seconds;
@@ -277,6 +285,8 @@ int main(int argc, char **argv)
 		flood();
 	else if (!strcmp(mode, "paced"))
 		paced();
+	else if (!strcmp(mode, "known"))
+		touch_all(), paced();
 	else if (!strcmp(mode, "soak"))
 		soak();
 	else

@@ -66,7 +66,7 @@ def _count(session: Session) -> int:
 
 
 def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> list[Row]:
-    how = f"{way}, {sidecars} sidecar{'s' if sidecars > 1 else ''}"
+    how = crowd(way, sidecars)
     rounds: list[tuple[Figures, Figures]] = []
     try:
         before = _untraced(session)
@@ -160,8 +160,7 @@ def _traced(session: Session, way: str, sidecars: int) -> Figures:
     with ExitStack() as stack:
         pod, other = stack.enter_context(session.node.pod()), stack.enter_context(session.node.pod())
         agent = pod.agent(way).wait()
-        for first in range(1, sidecars, _AT_ONCE):
-            _add_sidecars(session, stack, way, min(_AT_ONCE, sidecars - first))
+        add_sidecars(session, stack, way, sidecars - 1)
         with session.undisturbed():
             found = _run(session, {"traced": pod, "other": other}, agent.settle)
         report = agent.stop()
@@ -169,15 +168,21 @@ def _traced(session: Session, way: str, sidecars: int) -> Figures:
     return found
 
 
-def _add_sidecars(session: Session, stack: ExitStack, way: str, count: int) -> None:
-    """Start so many together, each in a pod with a process of its own."""
-    agents = []
-    for _ in range(count):
-        pod = stack.enter_context(session.node.pod())
-        pod.start(pod.container("app"), ["sleep", "infinity"], root=session.node.image)
-        agents.append(pod.agent(way))
-    for agent in agents:
-        agent.wait()
+def crowd(way: str, sidecars: int) -> str:
+    """Name how it is measured."""
+    return f"{way}, {sidecars} sidecar{'s' if sidecars > 1 else ''}"
+
+
+def add_sidecars(session: Session, stack: ExitStack, way: str, count: int) -> None:
+    """Start so many more, each in a pod with a process of its own. They end with `stack`."""
+    for first in range(0, count, _AT_ONCE):
+        agents = []
+        for _ in range(min(_AT_ONCE, count - first)):
+            pod = stack.enter_context(session.node.pod())
+            pod.start(pod.container("app"), ["sleep", "infinity"], root=session.node.image)
+            agents.append(pod.agent(way))
+        for agent in agents:
+            agent.wait()
 
 
 def _believe(session: Session, files: int) -> None:

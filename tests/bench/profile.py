@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from tests.bench import bpfstats, machine
-from tests.bench.overhead import COUNT, COUNT_QUICK, HOT
+from tests.bench.overhead import COUNT, COUNT_QUICK, HOT, add_sidecars, crowd
 from tests.bench.pods import Pod
 from tests.bench.session import Session, timed
 from tests.bench.table import Row, median_row
@@ -28,7 +28,8 @@ def measure(session: Session) -> list[Row]:
     for way in session.ways:
         if way not in session.refused:
             rows += _stages(session, way)
-            rows += _programs(session, way)
+            for sidecars in session.sidecars:
+                rows += _programs(session, way, sidecars)
     return rows
 
 
@@ -88,12 +89,15 @@ def _stages(session: Session, way: str) -> list[Row]:
     ]
 
 
-def _programs(session: Session, way: str) -> list[Row]:
+def _programs(session: Session, way: str, sidecars: int) -> list[Row]:
     """How long a run of each program takes, as the kernel counts it: its own clock, some 30 ns, is in it."""
     found: dict[tuple[str, str], list[bpfstats.Runs]] = {}
     for _ in range(session.rounds):
-        with session.node.pod() as pod, session.node.pod() as other, bpfstats.counting():
+        with contextlib.ExitStack() as stack:
+            pod, other = stack.enter_context(session.node.pod()), stack.enter_context(session.node.pod())
+            stack.enter_context(bpfstats.counting())
             agent = pod.agent(way).wait()
+            add_sidecars(session, stack, way, sidecars - 1)
             cases = {
                 "another pod": (other, "absolute", _count(session)),
                 "its pod, absolute names": (pod, "absolute", _count(session)),
@@ -114,7 +118,7 @@ def _programs(session: Session, way: str) -> list[Row]:
     return [
         median_row(
             [ran.nanoseconds / ran.times for ran in all_],
-            Row(NAME, f"one run of {name}, {where}", way, unit="ns", detail=f"{all_[0].times:,} runs"),
+            Row(NAME, f"one run of {name}, {where}", crowd(way, sidecars), unit="ns", detail=f"{all_[0].times:,} runs"),
         )
         for (name, where), all_ in found.items()
     ]
