@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.conformance.processes import Place, standing
-from tests.conformance.strace import Call, descriptor, split, string
+from tests.conformance.strace import FORKS, Call, descriptor, split, string
 
 # The path is the first argument, relative to the working directory.
 _PLAIN = frozenset(
@@ -107,7 +107,7 @@ OPENS = frozenset(["open", "openat", "openat2", "creat", "open_tree"])
 
 TRACED = sorted(
     {*_PLAIN, *_AT, *_PAIRS, *_AT_PAIRS, *_SOCKETS, *LISTINGS}
-    | {"symlink", "symlinkat", "mount", "fchdir", "clone", "clone3", "fork", "vfork", "unshare", "recvmsg"}
+    | {"symlink", "symlinkat", "mount", "fchdir", "unshare", "recvmsg", *FORKS}
 )
 """What strace is to trace. It is told to ignore those that it does not know."""
 

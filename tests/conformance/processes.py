@@ -8,9 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.conformance.paths import join, physical
-from tests.conformance.strace import DELETED, Call, End, descriptor, split, string
-
-_FORKS = ("clone", "clone3", "fork", "vfork")
+from tests.conformance.strace import DELETED, FORKS, Call, End, descriptor, split, string
 
 
 @dataclass(slots=True)
@@ -69,7 +67,7 @@ def follow(events: Iterable[Call | End], command: list[bytes], cwd: bytes) -> Tr
         if life.place is None or isinstance(event, End):
             continue
         if beginning:
-            if event.name in _FORKS and event.result > 0:
+            if event.name in FORKS and event.result > 0:
                 _fork(event, life.place, lives, tree)
             continue
         tree.calls.append((event, life.place.copy()))
@@ -85,7 +83,7 @@ def _ordered(events: list[Call | End]) -> Iterator[tuple[int, Call | End, bool]]
     moments: list[tuple[int, int, Call | End, bool]] = []
     for index, event in enumerate(events):
         if isinstance(event, Call):
-            if event.name in _FORKS:
+            if event.name in FORKS:
                 moments.append((event.start, index, event, True))
             moments.append((event.end, index, event, False))
         else:

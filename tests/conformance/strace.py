@@ -19,6 +19,7 @@ _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 _DESCRIPTOR = re.compile(r"(AT_FDCWD|-?\d+)(?:<([^>]*)>)?")
 _BRACKETS = re.compile(r'"[^"]*"|<[^>]*>|[\[{(]|[\]})]|, ')
 _TRANSLATED = re.compile(r"/\* (\d+) in strace's PID NS \*/")
+FORKS = ("clone", "clone3", "fork", "vfork")
 DELETED = b" (deleted)"
 """What the kernel adds to the path of a file that has no name any more; a file may really be called so."""
 
@@ -68,6 +69,7 @@ def parse(lines: Iterable[str]) -> Iterator[Call | End]:
             # The thread's execve returns in the leader, whose number it takes.
             executing = int(superseded[1])
             if executing in begun:
+                yield from _cut_off(begun, thread, executing, number)
                 begun[thread] = begun.pop(executing)
             yield End(executing, number)
             continue
@@ -92,11 +94,20 @@ def parse(lines: Iterable[str]) -> Iterator[Call | End]:
             continue
         changed = _CHANGED.fullmatch(rest)
         if changed:
+            yield from _cut_off(begun, int(changed[2]), thread, number)
             begun[int(changed[2])] = (changed[1], start)
             continue
         yield _finish(thread, rest, start, number)
     for thread, (head, start) in begun.items():
         yield _finish(thread, head + ") = ?", start, start)
+
+
+def _cut_off(begun: dict[int, tuple[str, int]], leader: int, executing: int, number: int) -> Iterator[Call]:
+    """End what a leader was in when another thread executed. Its clone may have made that one, and could not tell."""
+    if leader in begun:
+        head, start = begun.pop(leader)
+        result = executing if head.partition("(")[0] in FORKS else "?"
+        yield _finish(leader, f"{head}) = {result}", start, number)
 
 
 def _finish(thread: int, text: str, start: int, end: int) -> Call:

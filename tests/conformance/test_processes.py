@@ -1,5 +1,6 @@
 """Whose call it was, and where its process stood."""
 
+import os
 from pathlib import Path
 
 from tests.conformance.processes import Tree, follow
@@ -76,3 +77,22 @@ def test_a_chdir_through_a_link_leads_to_where_the_link_leads(tmp_path: Path) ->
 
 def test_without_the_command_there_is_nothing() -> None:
     assert not follow(parse([stat(1, "x")]), [b"/bin/sh"], b"/").begun
+
+
+def test_a_thread_that_executes_before_its_makers_clone_has_returned_has_a_maker(tmp_path: Path) -> None:
+    """The leader is gone by then, and its clone never returns; the program takes its number."""
+    to = hexed(str(tmp_path))
+    for execution in (
+        ('2 execve("./p" <unfinished ...>', "1 +++ superseded by execve in pid 2 +++"),
+        ('2 execve("./p" <pid changed to 1 ...>', "1 +++ superseded by execve in pid 2 +++"),
+    ):
+        found = tree(
+            "1 clone3({flags=CLONE_VM|CLONE_FS|CLONE_THREAD, stack=0x1} <unfinished ...>",
+            f'2 chdir("{to}") = 0',
+            *execution,
+            '1 <... execve resumed>, ["./p"], 0x7ffc /* 3 vars */) = 0',
+            stat(1, "after"),
+        )
+        (program,) = [place.cwd for call, place in found.calls[1:] if call.name == "execve"]
+        assert program == os.fsencode(tmp_path)
+        assert places(found) == {b"after": os.fsencode(tmp_path)}
