@@ -235,34 +235,6 @@ def test_pipes_sockets_and_memfds_are_no_files(traced: Traced, c_program: Build)
     assert not [target for target in run.targets() if "memfd:" in target or target.startswith("/pipe:")]
 
 
-def test_paths_in_a_root_of_its_own_start_at_that_root(traced: Traced, c_program: Build, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    (root / "etc").mkdir(parents=True)
-    (root / "etc" / "conf").write_text("x")
-    (root / "escape").symlink_to("/etc/conf")
-    program = c_program(
-        """#include <fcntl.h>
-        #include <unistd.h>
-        int main(void) {
-            open("/etc/conf", O_RDONLY); open("/escape", O_RDONLY);
-            chdir("/etc"); open("conf", O_RDONLY); open("../../../etc/conf", O_RDONLY);
-            mkdir("/inner", 0755); chroot("/etc"); open("/conf", O_RDONLY);
-            return 0;
-        }"""
-    )
-    (root / "program").write_bytes(Path(program).read_bytes())
-    (root / "program").chmod(0o755)
-    run = traced(["/program"], root=root)
-    assert run.status == 0
-    assert run.one("/program").target == b"/program"
-    assert run.one("/escape").target == b"/etc/conf"
-    assert run.one("conf").base == b"/etc"
-    assert run.one("../../../etc/conf").target == b"/etc/conf"
-    # After a chroot of its own the name starts there, while the target is told from the container's root.
-    assert (run.one("/conf").base, run.one("/conf").target) == (b"/etc", b"/etc/conf")
-    assert not [event for event in run.events if event.flags & (wire.OUTSIDE | wire.BASE_OUTSIDE)]
-
-
 def test_hostile_names_come_through_byte_for_byte(traced: Traced, tmp_path: Path) -> None:
     names = [b"a\nb", b"\xff\xfe", b"sp ace", b"\\x41", b'q"uote', b"n" * 255, "ümläut".encode()]
     for name in names:
@@ -395,21 +367,6 @@ def test_a_way_to_files_that_is_not_followed_is_a_gap(traced: Traced, c_program:
     )
     assert traced([program]).blind == 1
     assert traced(["/bin/true"]).blind == 0
-
-
-def test_a_process_that_leaves_its_mount_namespace_is_still_seen(
-    traced: Traced, c_program: Build, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("x")
-    program = c_program(
-        f"""#define _GNU_SOURCE
-        #include <fcntl.h>
-        #include <sched.h>
-        int main(void) {{ return unshare(CLONE_NEWNS) || open("{tmp_path}/file", O_RDONLY) < 0; }}"""
-    )
-    run = traced([program])
-    assert run.status == 0
-    assert run.one(f"{tmp_path}/file").kinds == wire.READ
 
 
 def test_a_link_to_a_pipe_is_told_by_its_name(traced: Traced, tmp_path: Path) -> None:
