@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """In a guest: the conformance core by every way to attach, at each perf_event_paranoid, with each set of capabilities.
 
-Compiling takes half a minute in a guest, so a cell is one trace: all workloads of the core that run here, one after the
-other, each in a directory of its own. Every result is a line `CELL {…}`; the fields are those of `Cell`.
+A trace of nothing takes 15 seconds in a guest, so a cell is one trace: all workloads of the core that run here, one
+after the other, each in a directory of its own. Every result is a line `CELL {…}`; the fields are those of `Cell`.
 """
 
 import argparse
