@@ -66,7 +66,7 @@ def _count(session: Session) -> int:
 
 
 def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> list[Row]:
-    how = crowd(way, sidecars)
+    how = label(way, sidecars)
     rounds: list[tuple[Figures, Figures]] = []
     try:
         before = _untraced(session)
@@ -168,8 +168,8 @@ def _traced(session: Session, way: str, sidecars: int) -> Figures:
     return found
 
 
-def crowd(way: str, sidecars: int) -> str:
-    """Name how it is measured."""
+def label(way: str, sidecars: int) -> str:
+    """Give a row's `how`."""
     return f"{way}, {sidecars} sidecar{'s' if sidecars > 1 else ''}"
 
 

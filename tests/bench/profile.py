@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from tests.bench import bpfstats, machine
-from tests.bench.overhead import COUNT, COUNT_QUICK, HOT, add_sidecars, crowd
+from tests.bench.overhead import COUNT, COUNT_QUICK, HOT, add_sidecars, label
 from tests.bench.pods import Pod
 from tests.bench.session import Session, timed
 from tests.bench.table import Row, median_row
@@ -118,7 +118,7 @@ def _programs(session: Session, way: str, sidecars: int) -> list[Row]:
     return [
         median_row(
             [ran.nanoseconds / ran.times for ran in all_],
-            Row(NAME, f"one run of {name}, {where}", crowd(way, sidecars), unit="ns", detail=f"{all_[0].times:,} runs"),
+            Row(NAME, f"one run of {name}, {where}", label(way, sidecars), unit="ns", detail=f"{all_[0].times:,} runs"),
         )
         for (name, where), all_ in found.items()
     ]
