@@ -10,21 +10,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.agent.running import ID, Running
 
-from snoop_agent import wire
+from snoop_agent import settings, sidecar, wire
+from snoop_agent.agent import Started
+from snoop_agent.alarm import Alarm
 from snoop_agent.tracing import Counters, Event, NewContainer
 from snoop_report.codec import dumps_acknowledgement, loads_delta
 from snoop_report.model import Acknowledgement, Delta, Gap
 
 NAME = "snoop.snoop-system.svc"
-ID = "c" * 64
 
 
 class MakeEvent(Protocol):
@@ -340,3 +342,45 @@ def eventually() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def run_agent(
+    tmp_path: Path, token: Path, authority: Any, tracer: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Running]]:
+    started: list[Running] = []
+    data = tmp_path / "data"
+    data.mkdir()
+
+    def run(start: Callable[[], Started], operator: Any = None, **environment: str) -> Running:
+        given = {
+            "SNOOP_DATA_DIRECTORY": str(data),
+            "SNOOP_REPORT": str(data / "snoop-report.json"),
+            "SNOOP_TOKEN_FILE": str(token),
+            "SNOOP_CA_BUNDLE": authority.pem,
+            "SNOOP_OPERATOR_ADDRESS": "127.0.0.1",
+            "SNOOP_POD_NAME": "web-0",
+            "SNOOP_POD_NAMESPACE": "shop",
+            "SNOOP_POD_UID": "u-1",
+            "SNOOP_METRICS_ADDR": "",
+        }
+        if operator is not None:
+            given["SNOOP_OPERATOR_URL"] = operator.url
+        monkeypatch.setattr(sidecar, "start", lambda chosen: start())
+        alarm = Alarm()
+        agent = sidecar.build(settings.load([], given | environment), alarm)
+        running = Running(agent, alarm, threading.Thread(target=agent.run), data, tracer.interrupt)
+        started.append(running)
+        running.thread.start()
+        return running
+
+    yield run
+    for running in started:
+        running.stop()
+        running.alarm.close()
+
+
+@pytest.fixture
+def app(event: Any, announcement: Any) -> list[Any]:
+    """What an app's container does first."""
+    return [event("/usr/bin/app", kinds=wire.EXECUTE), announcement(), event("/etc/app.conf")]
