@@ -15,7 +15,7 @@ KNOWN = 10_000
 
 
 def measure(session: Session) -> list[Row]:
-    """Row 10. Reports are written as in production, every 30 s."""
+    """Row 10. The report file is written as in production: a large one with nothing new but counters seldom."""
     for way in session.ways:
         if way in session.refused:
             continue
