@@ -1,7 +1,8 @@
 """Cgroups of pods and their containers, as a kubelet lays them out, in every hierarchy that is needed here.
 
 One tree, `snoop-bench-<PID>`, in each: cgroup v2's, and v1's cpu, cpuacct and memory where they are v1's. The next run
-removes the trees of runs that were killed, with what still runs in them. Files: cgroups(7), the kernel's
+removes the trees of runs that were killed, with what still runs in them, wherever in a hierarchy they are: a login
+session or a service before this one had another cgroup. Files: cgroups(7), the kernel's
 Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
 """
 
@@ -9,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,9 +117,10 @@ class Tree:
     """Everything that a run makes, and its end."""
 
     def __init__(self) -> None:
-        self._roots = {one: place / f"{PURPOSE}-{os.getpid()}" for one, place in _bases().items()}
-        for place in _bases().values():
-            _sweep(place)
+        bases = _bases()
+        self._roots = {one: place / f"{PURPOSE}-{os.getpid()}" for one, place in bases.items()}
+        for left in abandoned(bases.values()):
+            _remove(left)
         for root in self._roots.values():
             root.mkdir()
         if _WANTED[0] not in self._roots:
@@ -161,20 +163,32 @@ def _bases() -> dict[str, Path]:
     if not missing:
         return found
     # All are v2's then. A cgroup that holds processes cannot give its children controllers, but the root can.
-    root = found.get("")
-    while root is not None and (root.parent / "cgroup.controllers").exists():
-        root = root.parent
+    root = _top(found[""]) if "" in found else None
     if root is None or not {"cpu", "memory"} <= set((root / "cgroup.subtree_control").read_text().split()):
         raise BenchError(f"no cgroup hierarchy gives {' and '.join(missing)} to new cgroups")
     return {"": root}
 
 
-def _sweep(base: Path) -> None:
-    """Remove the trees of runs that were killed."""
-    for left in base.glob(f"{PURPOSE}-*"):
-        maker = left.name.removeprefix(f"{PURPOSE}-")
-        if maker.isdecimal() and not Path("/proc", maker).exists():
-            _remove(left)
+def abandoned(bases: Iterable[Path]) -> list[Path]:
+    """Find the trees of runs that were killed, anywhere in the hierarchies of these directories."""
+    # os.walk, as cgroups of others may go while it looks.
+    found = (
+        Path(place, name) for top in {_top(one) for one in bases} for place, names, _ in os.walk(top) for name in names
+    )
+    return sorted(one for one in found if one.name.startswith(f"{PURPOSE}-") and _is_abandoned(one))
+
+
+def _top(place: Path) -> Path:
+    """Climb to the root of a hierarchy, or of the part that is mounted."""
+    while (place.parent / "cgroup.procs").exists():
+        place = place.parent
+    return place
+
+
+def _is_abandoned(tree: Path) -> bool:
+    maker = tree.name.removeprefix(f"{PURPOSE}-")
+    # 0 stands for a process of another PID namespace, where the maker may live too.
+    return maker.isdecimal() and not Path("/proc", maker).exists() and 0 not in _members(tree)
 
 
 def _members(root: Path) -> Iterator[int]:
