@@ -5,9 +5,10 @@
  *   load MODE [-d DIR] [-n FILES] [-f FIRST] [-s SECONDS] [-r RATE] [-b BATCH] [-c CPU]
  *
  * make      create files FIRST … FIRST+FILES-1 below DIR
- * absolute  open and close them in turn, by absolute names; one line a batch: nanoseconds of one open+close
+ * absolute  open and close them in turn, by absolute names; one line a batch: nanoseconds of one open+close, and of what
+ *           fills the core, the longer of before and after
  * relative  the same, by names relative to DIR
- * getppid   one line a batch: nanoseconds of one getppid(2)
+ * getppid   the same of getppid(2)
  * flood     open and close them in turn at full rate; one line: operations, seconds
  * paced     the same, RATE a second; SECONDS 0: each once
  * known     the same, of files that it has touched before
@@ -30,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PER_DIRECTORY = 1000, NAME = 24, BATCHES_MAX = 1 << 20, SOAK_NEW_EVERY = 50, SOAK_RUN_EVERY = 500 };
+enum { PER_DIRECTORY = 1000, NAME = 24, BATCHES_MAX = 1 << 20, SOAK_NEW_EVERY = 50, SOAK_RUN_EVERY = 500, FILLING = 5000 };
 
 static const char *directory = ".";
 static long files = 10000, first, rate = 1000, batch = 100;
@@ -130,18 +131,33 @@ static void wait_for_go(void)
 		exit(0);
 }
 
+/* Nanoseconds of sums that hang on nothing, as many as the core takes at once. They take longer when another hardware
+ * thread is at work on the same core, one of another virtual machine perhaps; tracers of system calls do not touch them. */
+static double fill(void)
+{
+	unsigned long a = 0, b = 0, c = 0, d = 0, e = 0, f = 0;
+	double began = now();
+
+	for (int i = 0; i < FILLING; i++) {
+		a++, b++, c++, d++, e++, f++;
+		__asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f));
+	}
+	return (now() - began) * 1e9;
+}
+
 static void timed(int of_files)
 {
-	float *took = malloc(BATCHES_MAX * sizeof(*took));
-	double until, before, after;
+	struct { float took, beside; } *batches = calloc(BATCHES_MAX, sizeof(*batches));
+	double until, before, after, filled, last;
 	long at = 0, done = 0;
 
-	if (!took)
+	if (!batches)
 		fail("no memory");
-	memset(took, 0, BATCHES_MAX * sizeof(*took));
+	memset(batches, 0, BATCHES_MAX * sizeof(*batches)); /* so that no page fault is timed */
 	if (of_files)
 		touch_all();
 	wait_for_go();
+	last = fill();
 	before = now();
 	until = before + seconds;
 	while (before < until && done < BATCHES_MAX) {
@@ -152,11 +168,14 @@ static void timed(int of_files)
 			for (long i = 0; i < batch; i++)
 				syscall(SYS_getppid);
 		after = now();
-		took[done++] = (after - before) * 1e9 / batch;
+		filled = fill();
+		batches[done].took = (after - before) * 1e9 / batch;
+		batches[done++].beside = filled > last ? filled : last;
+		last = filled;
 		before = now();
 	}
 	for (long i = 0; i < done; i++)
-		printf("%.1f\n", took[i]);
+		printf("%.1f %.1f\n", batches[i].took, batches[i].beside);
 }
 
 static void told(long count, double began)

@@ -1,17 +1,20 @@
 """What one operation costs more: in a traced pod, in another pod, anywhere else on the node.
 
 Each round measures without any tracer, then with sidecars, then without again; what is added is the difference to the
-mean of the two. A round in which the traced pod's report lacks one of the files is no round.
+mean of the two. A round in which the traced pod's report lacks one of the files is no round; one in which a load never
+had its core for itself (timing.py) does not count for that figure.
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
-from tests.bench.containers import FILES
+from tests.bench.containers import FILES, Load
 from tests.bench.pods import Pod
-from tests.bench.session import Session, Timed, timed
+from tests.bench.session import Session
 from tests.bench.table import Row, median_row, number
+from tests.bench.timing import Timed
 from tests.bench.trouble import BenchError, DisturbedError, NotQuietError
 
 NAME = "overhead"
@@ -33,7 +36,7 @@ _RELATIVE = "open+close, traced pod, relative names"
 _HOT = "open+close, traced pod, of 100 files"
 _OTHER = "open+close, pod that is not traced"
 _UNRELATED = "getppid, a process in no pod"
-_TARGETS = {
+TARGETS = {
     "fexit": {_ABSOLUTE: 450.0, _RELATIVE: 450.0, _OTHER: 150.0, _UNRELATED: 0.0},
     "tracepoint": {_ABSOLUTE: 450.0, _RELATIVE: 450.0, _OTHER: 150.0, _UNRELATED: 50.0},
     "raw_tp": {_ABSOLUTE: 450.0, _RELATIVE: 450.0, _OTHER: 150.0, _UNRELATED: 120.0},
@@ -55,7 +58,7 @@ def measure(session: Session) -> list[Row]:
         alone: dict[str, float] = {}
         for sidecars in session.sidecars:
             found = _way(session, way, sidecars, alone)
-            if not alone:
+            if sidecars == 1:
                 alone = {row.what: row.value for row in found if row.value is not None}
             rows += found
     return rows
@@ -81,20 +84,38 @@ def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> 
         raise
     except BenchError as error:
         return [Row(NAME, "open+close and getppid", how, detail=str(error))]
-    rows = []
-    for what in rounds[0][1]:
-        base = statistics.median(without[what].median for without, _ in rounds)
-        slow = [statistics.median(one[what].p99 for one in side) for side in zip(*rounds, strict=True)]
-        target = _TARGETS[way].get(what)
-        if target == 0:
-            target = _NOISE_NS
-        if alone and sidecars > 1:
-            one = max(alone[what], 0.0)
-            target = max(one * _CROWD_MARGIN, one + _NOISE_NS)
-        detail = f"untraced {number(base)} ns; 99th percentile {number(slow[0])} → {number(slow[1])} ns"
-        samples = [traced[what].median - without[what].median for without, traced in rounds]
-        rows.append(median_row(samples, Row(NAME, what, how, unit="ns", target=target, detail=detail)))
-    return rows
+    return [
+        row(
+            what,
+            how,
+            [(without[what], traced[what]) for without, traced in rounds],
+            target_of(way, what, alone, sidecars),
+        )
+        for what in rounds[0][1]
+    ]
+
+
+def target_of(way: str, what: str, alone: dict[str, float], sidecars: int) -> float | None:
+    """`alone`: what was added with one sidecar."""
+    if sidecars > 1 and what in alone:
+        one = max(alone[what], 0.0)
+        return max(one * _CROWD_MARGIN, one + _NOISE_NS)
+    return TARGETS[way].get(what) or (_NOISE_NS if what in TARGETS[way] else None)
+
+
+def row(what: str, how: str, rounds: Sequence[tuple[Timed, Timed]], target: float | None) -> Row:
+    """One figure of all rounds, untraced and traced. Those of loads beside a neighbour are left out, and told. Pure."""
+    counting = [(without, traced) for without, traced in rounds if _alone(without, traced)]
+    beside = f"{len(rounds) - len(counting)} of {len(rounds)} rounds beside a neighbour on the same core do not count"
+    if not counting:
+        return Row(NAME, what, how, detail=beside)
+    base = statistics.median(without.median for without, _ in counting)
+    slow = [statistics.median(one.p99 for one in side) for side in zip(*counting, strict=True)]
+    detail = f"untraced {number(base)} ns; 99th percentile {number(slow[0])} → {number(slow[1])} ns"
+    if len(counting) < len(rounds):
+        detail += f"; {beside}"
+    samples = [traced.median - without.median for without, traced in counting]
+    return median_row(samples, Row(NAME, what, how, unit="ns", target=target, detail=detail))
 
 
 def _patiently(session: Session, measured: Callable[[], Figures]) -> Figures:
@@ -111,9 +132,13 @@ def _patiently(session: Session, measured: Callable[[], Figures]) -> Figures:
 def _between(before: Figures, after: Figures) -> Figures:
     """The mean of two untraced measurements: what drifts meanwhile cancels out."""
     return {
-        what: Timed((one.median + after[what].median) / 2, (one.p99 + after[what].p99) / 2)
+        what: Timed((one.median + after[what].median) / 2, (one.p99 + after[what].p99) / 2, _alone(one, after[what]))
         for what, one in before.items()
     }
+
+
+def _alone(*figures: Timed) -> bool:
+    return all(one.alone for one in figures)
 
 
 def _loads(session: Session) -> dict[str, tuple[str, str, int]]:
@@ -134,18 +159,24 @@ def _run(session: Session, pods: dict[str, Pod], settle: Callable[[], None]) -> 
     # In turn and in processes of their own: where one happens to lie in the caches is worth 100 ns, a neighbour more.
     for _ in range(1 if session.quick else _PARTS):
         for what, (mode, place, count) in _loads(session).items():
-            if place:
-                pod = pods[place]
-                load = pod.load(pod.container("app"), mode, n=count, **options)
-            else:
-                load = session.outside(mode, **options)
-            load.ready()
-            settle()
-            found.setdefault(what, []).append(timed(load))
+            start = partial(_start, session, pods.get(place), settle, mode, n=count, **options)
+            found.setdefault(what, []).append(session.timed(start))
     return {
-        what: Timed(statistics.median(one.median for one in parts), statistics.median(one.p99 for one in parts))
+        what: Timed(
+            statistics.median(one.median for one in parts),
+            statistics.median(one.p99 for one in parts),
+            _alone(*parts),
+        )
         for what, parts in found.items()
     }
+
+
+def _start(session: Session, pod: Pod | None, settle: Callable[[], None], mode: str, **options: float) -> Load:
+    """`pod`: None is outside of all."""
+    load = pod.load(pod.container("app"), mode, **options) if pod else session.outside(mode, **options)
+    load.ready()
+    settle()
+    return load
 
 
 def _untraced(session: Session) -> Figures:

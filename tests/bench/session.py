@@ -1,20 +1,19 @@
 """What the rows share: the node, how long and how often, and that nobody else traces."""
 
 import contextlib
-import statistics
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tests.bench import machine
 from tests.bench.containers import Load, entering, load_command
 from tests.bench.pods import Node
-from tests.bench.table import percentile
+from tests.bench.timing import Core, Timed
 from tests.bench.trouble import DisturbedError, NotQuietError
 
 _BUSY = 0.05
 """The share of all cores that may be busy before anything is measured."""
+_LOOK_S = 2.0
 WAYS = ("fexit", "tracepoint", "raw_tp")
 
 
@@ -36,6 +35,8 @@ class Session:
     """How long to soak, or to open at full rate. None: as long as the row says."""
     cpu: int
     """The core that timed loads run on."""
+    core: Core = field(default_factory=Core)
+    """What is known of it."""
     notes: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     """Ways that do not load here, and why."""
@@ -67,6 +68,8 @@ class Session:
         busy = machine.busy_share(1.0)
         if busy > _BUSY:
             self.notes.append(f"others kept {busy:.0%} of the machine busy when it began: the figures scatter")
+        # How fast the core is alone is known before the first figure.
+        self.timed(lambda: self.outside("getppid", c=self.cpu, s=_LOOK_S).ready())
 
     def say(self, words: str) -> None:
         """A line of progress."""
@@ -78,17 +81,8 @@ class Session:
         pipe = subprocess.PIPE
         return Load(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, preexec_fn=entering(None)))
 
-
-class Timed(NamedTuple):
-    """What a timed load printed, in nanoseconds of one operation."""
-
-    median: float
-    """Of its batches."""
-    p99: float
-    """The 99th percentile of its batches: what is slow now and then."""
-
-
-def timed(load: Load) -> Timed:
-    """Let a timed load run, and read what one operation took."""
-    batches = load.go().result()
-    return Timed(statistics.median(batches), percentile(batches, 0.99))
+    def timed(self, start: Callable[[], Load]) -> Timed:
+        """What an operation of a timed load takes. `start`: makes it ready to go; it may be asked for more than one."""
+        if not self.quick:
+            return self.core.timed(start)
+        return self.core.timed(start, 1)._replace(alone=True)
