@@ -78,7 +78,7 @@ def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> 
             after = _untraced(session)
             rounds.append((_between(before, after), traced))
             before = after
-            told = ", ".join(f"{one.median - rounds[-1][0][what].median:+.0f}" for what, one in traced.items())
+            told = ", ".join(_told(rounds[-1][0][what], one) for what, one in traced.items())
             session.say(f"{how}, round {round_ + 1}: {told} ns")
     except NotQuietError:
         raise
@@ -93,6 +93,10 @@ def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> 
         )
         for what in rounds[0][1]
     ]
+
+
+def _told(without: Timed, traced: Timed) -> str:
+    return f"{traced.median - without.median:+.0f}" if _alone(without, traced) else "(beside a neighbour)"
 
 
 def target_of(way: str, what: str, alone: dict[str, float], sidecars: int) -> float | None:
