@@ -55,11 +55,11 @@ def measure(session: Session) -> list[Row]:
         if way in session.refused:
             rows.append(Row(NAME, "open+close and getppid", way, detail=f"refused here: {session.refused[way]}"))
             continue
-        alone: dict[str, float] = {}
+        with_one: dict[str, float] = {}
         for sidecars in session.sidecars:
-            found = _way(session, way, sidecars, alone)
+            found = _way(session, way, sidecars, with_one)
             if sidecars == 1:
-                alone = {row.what: row.value for row in found if row.value is not None}
+                with_one = {row.what: row.value for row in found if row.value is not None}
             rows += found
     return rows
 
@@ -68,7 +68,7 @@ def _count(session: Session) -> int:
     return COUNT_QUICK if session.quick else COUNT
 
 
-def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> list[Row]:
+def _way(session: Session, way: str, sidecars: int, with_one: dict[str, float]) -> list[Row]:
     how = label(way, sidecars)
     rounds: list[tuple[Figures, Figures]] = []
     try:
@@ -89,7 +89,7 @@ def _way(session: Session, way: str, sidecars: int, alone: dict[str, float]) -> 
             what,
             how,
             [(without[what], traced[what]) for without, traced in rounds],
-            target_of(way, what, alone, sidecars),
+            target_of(way, what, with_one, sidecars),
         )
         for what in rounds[0][1]
     ]
@@ -99,10 +99,10 @@ def _told(without: Timed, traced: Timed) -> str:
     return f"{traced.median - without.median:+.0f}" if _alone(without, traced) else "(beside a neighbour)"
 
 
-def target_of(way: str, what: str, alone: dict[str, float], sidecars: int) -> float | None:
-    """`alone`: what was added with one sidecar."""
-    if sidecars > 1 and what in alone:
-        one = max(alone[what], 0.0)
+def target_of(way: str, what: str, with_one: dict[str, float], sidecars: int) -> float | None:
+    """`with_one`: what was added with one sidecar, by figure. None: there is no target. Pure."""
+    if sidecars > 1 and what in with_one:
+        one = max(with_one[what], 0.0)
         return max(one * _CROWD_MARGIN, one + _NOISE_NS)
     return TARGETS[way].get(what) or (_NOISE_NS if what in TARGETS[way] else None)
 

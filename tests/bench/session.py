@@ -14,6 +14,7 @@ from tests.bench.trouble import DisturbedError, NotQuietError
 _BUSY = 0.05
 """The share of all cores that may be busy before anything is measured."""
 _LOOK_S = 2.0
+"""How long the core's speed is looked at before anything is measured."""
 WAYS = ("fexit", "tracepoint", "raw_tp")
 
 
@@ -64,7 +65,7 @@ class Session:
             raise DisturbedError("others began or ended to trace this machine in each of the last rounds")
 
     def look_around(self) -> None:
-        """Note it if others keep this machine busy."""
+        """Note it if others keep this machine busy; learn how fast the core is."""
         busy = machine.busy_share(1.0)
         if busy > _BUSY:
             self.notes.append(f"others kept {busy:.0%} of the machine busy when it began: the figures scatter")
