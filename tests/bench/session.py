@@ -84,6 +84,10 @@ class Session:
 
     def timed(self, start: Callable[[], Load]) -> Timed:
         """What an operation of a timed load takes. `start`: makes it ready to go; it may be asked for more than one."""
-        if not self.quick:
-            return self.core.timed(start)
-        return self.core.timed(start, 1)._replace(alone=True)
+        if self.quick:
+            return self.core.timed(start, 1)._replace(alone=True)
+        found = self.core.timed(start)
+        note = "a neighbour was on the core from the start: the first rounds were beside it, and count all the same"
+        if self.core.misjudged and note not in self.notes:
+            self.notes.append(note)
+        return found

@@ -46,10 +46,20 @@ def test_a_neighbour_who_was_always_there_is_known_by_what_the_core_took_before(
     assert core.timed(_starting(always, always), tries=2) == Timed(1900.0, 1900.0, False)
 
 
+def test_a_neighbour_who_was_there_from_the_start_is_noticed_when_he_goes() -> None:
+    core = Core()
+    core.timed(_starting([(1900.0, 95.0)] * 100))
+    assert not core.misjudged
+    core.timed(_starting(QUIET))
+    assert core.misjudged
+
+
 def test_the_cores_clock_may_move_a_little() -> None:
     core = Core()
     core.timed(_starting(QUIET))
     assert core.timed(_starting([(1080.0, 54.0)] * 100)) == Timed(1080.0, 1080.0, True)
+    core.timed(_starting([(960.0, 48.0)] * 100))
+    assert not core.misjudged
     assert timing.alone([1.0, 2.0, 3.0], [50.0, 54.0, 60.0], 50.0) == [1.0, 2.0]
 
 
